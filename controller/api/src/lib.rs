@@ -1,0 +1,14 @@
+//! The contract between the controller, its workers, the command line and the browser.
+//!
+//! `sweep` reads the file that a user writes, `expand` turns it into runs, `spec` is one run with
+//! every default written out, `worker` is what workers say, `view` is what people see.
+//!
+//! **Invariant:** knows no SQL, no Kubernetes and no candle. No I/O but `client`, which is a feature.
+#![forbid(unsafe_code)]
+
+pub mod ids;
+pub mod spec;
+pub mod view;
+pub mod worker;
+
+pub use ids::{InstanceId, RunId, SweepId};

@@ -1,0 +1,14 @@
+//! What people see: the answers of the API, one file per noun.
+
+mod plan;
+mod run;
+mod series;
+mod sweep;
+
+pub use plan::{ApplyAnswer, ApplyRequest, FileError, PlanView, PointChange, SourceUse};
+pub use run::{
+    AttemptView, CheckpointView, EvaluationView, EventView, LogPage, LogRow, NeedView, Outcome,
+    RunKind, RunRow, RunState, RunView,
+};
+pub use series::{SeriesAnswer, SeriesPoints, SeriesQuery};
+pub use sweep::{AxisView, Counts, Problem, StreamEvent, SweepState, SweepSummary, SweepView};

@@ -1,0 +1,84 @@
+//! What apply would do, did, or refuses.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// `POST /api/v1/sweeps/plan` and `POST /api/v1/sweeps/apply`.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ApplyRequest {
+    /// The sweep file, as written.
+    pub file: String,
+    /// Absolute folder that its relative paths start from; none: the controller's own.
+    pub folder: Option<String>,
+    /// Cancel runs whose point is no longer in the file.
+    #[serde(default)]
+    pub prune: bool,
+    /// Queue again what failed (or diverged), or what was cancelled.
+    #[serde(default)]
+    pub retry: Vec<super::run::Outcome>,
+}
+
+/// What apply would do.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct PlanView {
+    pub sweep: String,
+    /// Nothing of that name is stored yet.
+    pub is_new: bool,
+    pub points: Vec<PointChange>,
+    pub added: u32,
+    pub kept: u32,
+    /// No longer in the file: left alone, or cancelled with `prune`.
+    pub dropped: u32,
+    pub retried: u32,
+    /// Of the added train runs.
+    pub tokens: u64,
+    pub flops: f64,
+    /// Wall-clock hours of the added runs on the pool's free slots; none where no speed is known.
+    pub hours: Option<f64>,
+    pub sources: Vec<SourceUse>,
+    pub warnings: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct PointChange {
+    /// Its number where it is stored already.
+    pub number: Option<u32>,
+    pub label: String,
+    pub kind: super::run::RunKind,
+    /// `added`, `kept`, `dropped`, `cancelled`, `retried`.
+    pub change: String,
+    pub is_baseline: bool,
+}
+
+/// How often the hungriest run sees a source.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SourceUse {
+    pub source: String,
+    pub bytes: u64,
+    /// Estimated from the file's size (about 1 token a byte for `bytes`).
+    pub tokens: u64,
+    /// Lowest and highest number of passes over it among the runs.
+    pub epochs_min: f64,
+    pub epochs_max: f64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ApplyAnswer {
+    pub plan: PlanView,
+    pub sweep_id: crate::ids::SweepId,
+}
+
+/// One error in a sweep file, with its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FileError {
+    /// From 1; 0: the file as a whole.
+    pub line: u32,
+    /// From 1.
+    pub column: u32,
+    /// The text of the line.
+    pub text: String,
+    /// The dotted path of the key, for example `base.train.lr.peak`.
+    pub path: String,
+    /// What is wrong, what was expected, and the nearest known name.
+    pub message: String,
+}

@@ -1,0 +1,41 @@
+//! Metric series as charts want them: columns.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::ids::RunId;
+
+/// `POST /api/v1/series/query`: many runs, many series, one answer.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SeriesQuery {
+    /// At most 1,000.
+    pub runs: Vec<RunId>,
+    /// At most 100.
+    pub names: Vec<String>,
+    /// First and last step, both included; none: from the beginning, to the end.
+    pub from: Option<u64>,
+    pub to: Option<u64>,
+    /// At most so many points per series; longer ones are downsampled. 1..=1000.
+    pub buckets: u32,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SeriesAnswer {
+    pub series: Vec<SeriesPoints>,
+}
+
+/// The columns are equally long; steps ascend.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SeriesPoints {
+    pub run_id: RunId,
+    pub name: String,
+    /// Steps per bucket; 1: raw points.
+    pub width: u64,
+    pub steps: Vec<u64>,
+    /// The last value of each bucket; NaN and infinities as strings.
+    #[serde(with = "crate::worker::numbers")]
+    #[schema(value_type = Vec<f64>)]
+    pub values: Vec<f64>,
+    /// Milliseconds since the epoch.
+    pub times: Vec<i64>,
+}

@@ -1,0 +1,101 @@
+//! Sweeps as people see them.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::run::RunRow;
+use super::series::SeriesPoints;
+use crate::ids::SweepId;
+
+/// One line of the list of sweeps.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SweepSummary {
+    pub sweep_id: SweepId,
+    pub project: String,
+    pub name: String,
+    pub state: SweepState,
+    pub counts: Counts,
+    pub created_at: DateTime<Utc>,
+    /// Last time anything in it changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Derived from the runs, except `paused`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SweepState {
+    /// Nothing runs yet.
+    Queued,
+    Running,
+    /// Nothing new is placed.
+    Paused,
+    /// Every run has ended, and all as wished.
+    Succeeded,
+    /// Every run has ended, some without success.
+    Ended,
+}
+
+/// Runs by state; `done` runs by outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Counts {
+    pub queued: u32,
+    pub leased: u32,
+    pub stopping: u32,
+    pub succeeded: u32,
+    pub diverged: u32,
+    pub failed: u32,
+    pub cancelled: u32,
+    pub stopped_early: u32,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SweepView {
+    #[serde(flatten)]
+    pub summary: SweepSummary,
+    /// The file as it was last applied.
+    pub file: String,
+    /// The folder that its relative paths start from.
+    pub folder: String,
+    pub axes: Vec<AxisView>,
+    /// In the order of their numbers.
+    pub runs: Vec<RunRow>,
+    /// Names of every series that a run of this sweep has.
+    pub series: Vec<String>,
+    /// Where to begin the stream of changes that follow this view.
+    pub cursor: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AxisView {
+    /// The dotted path that it overrides, for example `train.lr.peak`.
+    pub path: String,
+    /// Its short name where it has one (`lr`), otherwise the path.
+    pub label: String,
+    /// As written in the file.
+    pub values: Vec<serde_json::Value>,
+}
+
+/// What `GET /sweeps/{name}/stream` sends, one per server-sent event; its `id` is the cursor.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum StreamEvent {
+    /// Rows that changed, whole. `sweep` carries the new counts.
+    Runs { sweep: SweepSummary, runs: Vec<RunRow> },
+    /// New points at the end of series.
+    Points { series: Vec<SeriesPoints> },
+    /// The cursor is too old, or history was rewritten by a resume: load everything again.
+    Reset,
+}
+
+/// The body of every error.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// What is wrong and how to mend it.
+    pub error: String,
+    /// `not_found`, `conflict`, `invalid`, `unauthorized`, `too_large`, `internal`.
+    pub kind: String,
+    /// For a bad sweep file: each error with its place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<super::plan::FileError>,
+}
