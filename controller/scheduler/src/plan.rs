@@ -1,0 +1,174 @@
+//! From what is, to what should happen next. Read `plan` first; the rest serves it.
+
+use crate::queue::place_queued;
+use crate::world::{Seen, World};
+use crate::{Attempt, AttemptSeen, Cause, Event, Loss, Need, Outcome, Pool, PoolId, Run, RunId};
+use crate::{State, Then, Time, Waiting};
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Committed first, each guarded by the version it was planned from. At most one per run.
+    pub steps: Vec<(RunId, Event)>,
+    /// Performed afterwards. Idempotent, and safe to lose.
+    pub actions: Vec<Action>,
+    /// Why each queued run that is not placed waits, in the order of the queue.
+    pub waiting: Vec<(RunId, Waiting)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Action {
+    pub pool: PoolId,
+    pub run: RunId,
+    pub attempt: Attempt,
+    pub verb: Verb,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Create it, unless it is there.
+    Ensure,
+    /// End its process, if it has one. What the pool knows of its end is kept.
+    Stop(Urgency),
+    /// Forget it; end its process at once if it has one.
+    Delete,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// It may save a checkpoint and report first.
+    Gracefully,
+    /// What it did since its last checkpoint is not wanted, or it does not listen.
+    AtOnce,
+}
+
+#[must_use]
+pub fn plan(world: &World) -> Plan {
+    let mut plan = Plan::default();
+    judge_leased(world, &mut plan);
+    release_stopping(world, &mut plan);
+    follow_needs(world, &mut plan);
+    place_queued(world, &mut plan);
+    delete_unclaimed(world, &mut plan);
+    plan
+}
+
+/// A leased run wants its attempt to exist, and to be heard once it runs.
+fn judge_leased(world: &World, plan: &mut Plan) {
+    for run in world.runs.values() {
+        let State::Leased { attempt, placed_at, lease } = run.standing.state else { continue };
+        let Some((pool, seen)) = world.known_pool_of(run) else { continue };
+        let seen = seen.get(&(run.id, attempt));
+        let how = match lease {
+            None if seen.is_none() => {
+                plan.actions.push(action(run, attempt, Verb::Ensure));
+                continue;
+            }
+            None => loss_before_start(world, pool, placed_at, seen),
+            Some(lease_ends) => loss_after_start(world, pool, lease_ends, seen),
+        };
+        if let Some(how) = how {
+            plan.steps.push((run.id, Event::Lost { attempt, how }));
+        }
+    }
+}
+
+/// Before its worker speaks, an attempt is judged by what its pool shows.
+fn loss_before_start(
+    world: &World,
+    pool: &Pool,
+    placed_at: Time,
+    seen: Option<&AttemptSeen>,
+) -> Option<Loss> {
+    match seen? {
+        AttemptSeen::Suspended { .. } | AttemptSeen::Starting { .. } => None,
+        AttemptSeen::Running { since } => {
+            // A node's clock may lag: nothing runs since before it was placed.
+            let deadline = placed_at.max(*since).plus(pool.lease_ms);
+            world.is_late(deadline, pool).then_some(Loss::NeverStarted)
+        }
+        AttemptSeen::Ended { exit } => Some(Loss::Ended(*exit)),
+    }
+}
+
+/// After that by what it says; it is never created again.
+fn loss_after_start(
+    world: &World,
+    pool: &Pool,
+    lease_ends: Time,
+    seen: Option<&AttemptSeen>,
+) -> Option<Loss> {
+    match seen {
+        None => Some(Loss::Vanished),
+        Some(AttemptSeen::Suspended { .. }) => Some(Loss::Suspended),
+        Some(AttemptSeen::Ended { exit }) => Some(Loss::Ended(*exit)),
+        Some(AttemptSeen::Starting { .. } | AttemptSeen::Running { .. }) => {
+            world.is_late(lease_ends, pool).then_some(Loss::LeaseExpired)
+        }
+    }
+}
+
+/// Slots come back only once the attempt is seen to be gone.
+fn release_stopping(world: &World, plan: &mut Plan) {
+    for run in world.runs.values() {
+        let State::Stopping { attempt, since, then } = run.standing.state else { continue };
+        let Some((pool, seen)) = world.known_pool_of(run) else { continue };
+        match seen.get(&(run.id, attempt)) {
+            None | Some(AttemptSeen::Ended { .. }) => {
+                plan.steps.push((run.id, Event::Gone { attempt }));
+            }
+            // It has no process yet, and the pool could give it one at any moment.
+            Some(AttemptSeen::Suspended { .. }) => {
+                plan.actions.push(action(run, attempt, Verb::Delete));
+            }
+            Some(AttemptSeen::Starting { .. } | AttemptSeen::Running { .. }) => {
+                let grace_over = since.plus(pool.grace_ms) <= world.now;
+                let urgency = if grace_over { Urgency::AtOnce } else { urgency(then) };
+                plan.actions.push(action(run, attempt, Verb::Stop(urgency)));
+            }
+        }
+    }
+}
+
+/// Who may still say something worth hearing.
+fn urgency(then: Then) -> Urgency {
+    match then {
+        Then::Requeue { cause: Cause::Infrastructure }
+        | Then::End { outcome: Outcome::Cancelled } => Urgency::AtOnce,
+        Then::Requeue { .. } | Then::End { .. } => Urgency::Gracefully,
+    }
+}
+
+/// A run is cancelled with what it needs, and queued again with it.
+fn follow_needs(world: &World, plan: &mut Plan) {
+    for run in world.runs.values() {
+        let hopeless = world.needs_of(run.id).iter().any(Need::has_failed);
+        match run.standing.state {
+            State::Queued { .. } if hopeless => plan.steps.push((run.id, Event::NeedEnded)),
+            State::Done { outcome: Outcome::Cancelled, .. } if !hopeless => {
+                plan.steps.push((run.id, Event::NeedRetried));
+            }
+            State::Queued { .. }
+            | State::Leased { .. }
+            | State::Stopping { .. }
+            | State::Done { .. } => (),
+        }
+    }
+}
+
+/// What no run lays claim to has ended and is accounted for, or is a leftover of a crash.
+fn delete_unclaimed(world: &World, plan: &mut Plan) {
+    let known = world.pools.iter().filter_map(|(id, pool)| Some((*id, pool.known()?.1)));
+    for (pool, (run, attempt)) in known.flat_map(each_attempt) {
+        if !world.is_claimed(run, attempt) {
+            plan.actions.push(Action { pool, run, attempt, verb: Verb::Delete });
+        }
+    }
+}
+
+fn each_attempt((pool, seen): (PoolId, &Seen)) -> impl Iterator<Item = (PoolId, (RunId, Attempt))> {
+    seen.keys().map(move |key| (pool, *key))
+}
+
+fn action(run: &Run, attempt: Attempt, verb: Verb) -> Action {
+    Action { pool: run.spec.pool, run: run.id, attempt, verb }
+}

@@ -1,0 +1,171 @@
+//! Who is placed, in which order, and why the others are not.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use crate::world::{Seen, World};
+use crate::{AttemptSeen, Event, Need, Observed, Plan, Pool, PoolId, Run, RunId, State, SweepId};
+use crate::{Time, Waiting};
+
+/// A run's place in the queue: the fields compare from the top, the lowest goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn {
+    priority: Reverse<i16>,
+    /// A sweep is finished before a younger one begins: half an ablation answers nothing.
+    sweep_created_at: Time,
+    sweep: SweepId,
+    order: u32,
+    id: RunId,
+}
+
+impl Turn {
+    fn of(world: &World, run: &Run) -> Self {
+        Self {
+            priority: Reverse(run.spec.priority),
+            sweep_created_at: world.sweep_of(run).created_at,
+            sweep: run.spec.sweep,
+            order: run.spec.order,
+            id: run.id,
+        }
+    }
+}
+
+/// Strict within a pool: the first run that could be placed but for slots blocks the rest, or else
+/// small runs would starve a large one. Whoever waits for anything else blocks nobody.
+pub(crate) fn place_queued(world: &World, plan: &mut Plan) {
+    let mut room = Room::left_in(world);
+    for run in queue(world) {
+        match room.obstacle(world, run) {
+            None => {
+                room.take(run);
+                plan.steps.push((run.id, Event::Place));
+            }
+            Some(waiting) => {
+                room.heed(run, &waiting);
+                plan.waiting.push((run.id, waiting));
+            }
+        }
+    }
+}
+
+/// Every queued run that still has a chance, in its turn.
+fn queue(world: &World) -> Vec<&Run> {
+    let hopeless = |run: &Run| world.needs_of(run.id).iter().any(Need::has_failed);
+    let is_queued = |run: &Run| matches!(run.standing.state, State::Queued { .. });
+    let mut queue: Vec<&Run> =
+        world.runs.values().filter(|run| is_queued(run) && !hopeless(run)).collect();
+    queue.sort_by_cached_key(|run| Turn::of(world, run));
+    queue
+}
+
+/// What is left to give away while the queue is worked through.
+struct Room<'a> {
+    pools: BTreeMap<PoolId, PoolRoom<'a>>,
+    /// Runs that are active, by sweep.
+    active: BTreeMap<SweepId, u32>,
+}
+
+struct PoolRoom<'a> {
+    pool: &'a Pool,
+    slots_free: u32,
+    /// The run that all later ones of the pool wait behind.
+    head: Option<&'a Run>,
+}
+
+impl<'a> Room<'a> {
+    fn left_in(world: &'a World) -> Self {
+        let mut active = BTreeMap::new();
+        for run in world.runs.values().filter(|run| run.standing.state.attempt().is_some()) {
+            *active.entry(run.spec.sweep).or_default() += 1;
+        }
+        let pools = world.pools.iter();
+        let pools = pools.map(|(id, pool)| (*id, PoolRoom::left_in(world, *id, pool))).collect();
+        Self { pools, active }
+    }
+
+    /// The first thing that keeps a run from being placed: what never changes by itself comes
+    /// first, then what a person or another run must do, then time, then room.
+    fn obstacle(&self, world: &World, run: &Run) -> Option<Waiting> {
+        let sweep = world.sweep_of(run);
+        let Some(PoolRoom { pool, slots_free, head }) = self.pools.get(&run.spec.pool) else {
+            return Some(Waiting::NoPool);
+        };
+        let (capacity, takes, pool_name) = (pool.capacity, run.spec.slots, || pool.name.clone());
+        if capacity < takes {
+            return Some(Waiting::NeverFits { pool: pool_name(), capacity, takes });
+        }
+        if sweep.paused {
+            return Some(Waiting::Paused);
+        }
+        if let Some(need) = world.needs_of(run.id).iter().find(|need| !need.has_succeeded()) {
+            return Some(Waiting::Need { name: need.name.clone() });
+        }
+        if let State::Queued { not_before, .. } = run.standing.state
+            && world.now < not_before
+        {
+            return Some(Waiting::BackingOff { until: not_before });
+        }
+        if let Observed::Unknown { why } = &pool.observed {
+            return Some(Waiting::PoolUnreachable { pool: pool_name(), why: why.clone() });
+        }
+        let active = self.active.get(&run.spec.sweep).copied().unwrap_or(0);
+        if let Some(limit) = sweep.parallel.filter(|limit| *limit <= active) {
+            return Some(Waiting::ParallelLimit { limit });
+        }
+        if let Some(head) = head {
+            return Some(Waiting::Behind { name: head.spec.name.clone() });
+        }
+        let free = *slots_free;
+        (free < takes).then(|| Waiting::PoolFull { pool: pool_name(), free, capacity, takes })
+    }
+
+    fn take(&mut self, run: &Run) {
+        *self.active.entry(run.spec.sweep).or_default() += 1;
+        if let Some(room) = self.pools.get_mut(&run.spec.pool) {
+            room.slots_free -= run.spec.slots;
+        }
+    }
+
+    fn heed(&mut self, run: &'a Run, waiting: &Waiting) {
+        let wants_only_slots = matches!(waiting, Waiting::PoolFull { .. });
+        if let Some(room) = self.pools.get_mut(&run.spec.pool)
+            && wants_only_slots
+        {
+            room.head = Some(run);
+        }
+    }
+}
+
+impl<'a> PoolRoom<'a> {
+    fn left_in(world: &World, id: PoolId, pool: &'a Pool) -> Self {
+        let slots_free = pool.known().map_or(0, |(_, seen)| slots_free(world, id, pool, seen));
+        Self { pool, slots_free, head: None }
+    }
+}
+
+/// What a pool has left. Attempts that it holds back use no slots, but may be let go at any time:
+/// they take at most another pool's worth, so that its queue has something to choose from and not
+/// ten thousand of them.
+fn slots_free(world: &World, id: PoolId, pool: &Pool, seen: &Seen) -> u32 {
+    let (mut used, mut held_back) = (0_u32, 0_u32);
+    for run in world.runs.values().filter(|run| run.spec.pool == id) {
+        let Some(attempt) = run.standing.state.attempt() else { continue };
+        match seen.get(&(run.id, attempt)) {
+            Some(AttemptSeen::Suspended { .. }) => held_back += run.spec.slots,
+            Some(
+                AttemptSeen::Starting { .. }
+                | AttemptSeen::Running { .. }
+                | AttemptSeen::Ended { .. },
+            )
+            | None => used += run.spec.slots,
+        }
+    }
+    let stray: u32 = seen
+        .iter()
+        .filter(|((run, attempt), seen)| seen.uses_slots() && !world.is_claimed(*run, *attempt))
+        .map(|((run, _), _)| world.runs.get(run).map_or(1, |run| run.spec.slots))
+        .sum();
+    let capacity = pool.capacity.saturating_sub(used + stray);
+    let choice = pool.capacity.saturating_mul(2).saturating_sub(used + stray + held_back);
+    capacity.min(choice)
+}

@@ -1,0 +1,69 @@
+//! Why a queued run is not placed, worded once: API, command line and pages show this sentence.
+
+use std::fmt;
+
+use crate::Time;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// Its pool is not one of this installation's.
+    NoPool,
+    /// It takes more slots than its pool has at all.
+    NeverFits { pool: String, capacity: u32, takes: u32 },
+    /// Somebody paused its sweep.
+    Paused,
+    /// A run that it needs has not succeeded yet.
+    Need { name: String },
+    /// Its last attempt went wrong a moment ago.
+    BackingOff { until: Time },
+    /// Its pool did not answer.
+    PoolUnreachable { pool: String, why: String },
+    /// As many runs of its sweep are active as may be.
+    ParallelLimit { limit: u32 },
+    /// An earlier run waits for slots in the same pool.
+    Behind { name: String },
+    /// It is the next one of its pool, and there is no room.
+    PoolFull { pool: String, free: u32, capacity: u32, takes: u32 },
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoPool => to.write_str("its pool does not exist here"),
+            Self::NeverFits { pool, capacity, takes } => {
+                write!(to, "it takes {}, and pool {pool} has only {capacity}", slots(*takes))
+            }
+            Self::Paused => to.write_str("its sweep is paused"),
+            Self::Need { name } => write!(to, "waits for {name} to succeed"),
+            Self::BackingOff { until } => {
+                write!(to, "waits until {} before the next try", clock(*until))
+            }
+            Self::PoolUnreachable { pool, why } => {
+                write!(to, "pool {pool} cannot be reached: {why}")
+            }
+            Self::ParallelLimit { limit } => {
+                write!(to, "its sweep may run {limit} at a time, and as many are active")
+            }
+            Self::Behind { name } => write!(to, "behind {name} in the queue"),
+            Self::PoolFull { pool, free, capacity, takes } => {
+                write!(
+                    to,
+                    "pool {pool} has {free} of {} free, and it takes {takes}",
+                    slots(*capacity)
+                )
+            }
+        }
+    }
+}
+
+fn slots(n_slots: u32) -> String {
+    if n_slots == 1 { "1 slot".to_owned() } else { format!("{n_slots} slots") }
+}
+
+/// The time of day alone: nothing backs off for longer than minutes. Rounded up, so that the run
+/// is never seen waiting past the time it names.
+fn clock(time: Time) -> String {
+    let second = time.0.saturating_add(999).div_euclid(1_000).rem_euclid(24 * 60 * 60);
+    let (hour, minute) = (second / 3_600, second / 60 % 60);
+    format!("{hour:02}:{minute:02}:{:02} UTC", second % 60)
+}

@@ -1,0 +1,152 @@
+//! Everything a decision may depend on. If it is not here, it cannot matter.
+
+use std::collections::BTreeMap;
+
+use crate::{Attempt, Exit, Outcome, Run, RunId, Time};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SweepId(pub u128);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PoolId(pub u16);
+
+/// What the shell read and saw, in this order.
+#[derive(Clone, Debug)]
+pub struct World {
+    pub now: Time,
+    /// Since when reports could be stored without a break. Nobody's silence before this counts.
+    pub reports_since: Time,
+    /// Every active (leased or stopping) run, the head of each sweep's queue, and the runs that
+    /// were cancelled by [`Event::NeedEnded`](crate::Event::NeedEnded) and whose needs moved since.
+    /// No other run that is done.
+    pub runs: BTreeMap<RunId, Run>,
+    /// What those of them that are not active need. No entry: nothing.
+    pub needs: BTreeMap<RunId, Vec<Need>>,
+    /// The sweeps of these runs.
+    pub sweeps: BTreeMap<SweepId, Sweep>,
+    pub pools: BTreeMap<PoolId, Pool>,
+}
+
+/// A run that must succeed first, and how far it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    pub run: RunId,
+    /// As people say it: `lr-and-mix/1`.
+    pub name: String,
+    /// None until it is done.
+    pub outcome: Option<Outcome>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sweep {
+    /// The older of two sweeps of equal priority goes first.
+    pub created_at: Time,
+    /// Nothing new is placed.
+    pub paused: bool,
+    /// At most so many runs of it are active at once.
+    pub parallel: Option<u32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// For people.
+    pub name: String,
+    /// Slots. May shrink under what is running: then nothing is placed until it fits again.
+    pub capacity: u32,
+    /// How long a worker may be silent.
+    pub lease_ms: u64,
+    /// How long an attempt that was asked to stop may take to save a checkpoint.
+    pub grace_ms: u64,
+    pub observed: Observed,
+}
+
+/// No answer and an empty answer are different things.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Observed {
+    /// The pool did not answer. Nothing is concluded from that, and nothing planned for it.
+    Unknown { why: String },
+    /// Every attempt that the pool has, alive or ended. An attempt counts as absent only if the
+    /// pool, asked for that one itself, said so.
+    Known(BTreeMap<(RunId, Attempt), AttemptSeen>),
+}
+
+/// One attempt, as its pool shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AttemptSeen {
+    /// Held back by the pool's own queue: no process, no slots.
+    Suspended {
+        why: String,
+    },
+    /// It has its slots and no process yet: an image is pulled, say.
+    Starting {
+        why: String,
+    },
+    Running {
+        since: Time,
+    },
+    /// Kept by the pool until it is deleted.
+    Ended {
+        exit: Exit,
+    },
+}
+
+impl World {
+    /// # Panics
+    /// The shell loaded a run without its sweep.
+    pub(crate) fn sweep_of(&self, run: &Run) -> Sweep {
+        *self.sweeps.get(&run.spec.sweep).expect("a run is loaded with its sweep")
+    }
+
+    pub(crate) fn needs_of(&self, id: RunId) -> &[Need] {
+        self.needs.get(&id).map_or(&[], Vec::as_slice)
+    }
+
+    /// The pool of a run, if it exists and answered, with what it showed.
+    pub(crate) fn known_pool_of(&self, run: &Run) -> Option<(&Pool, &Seen)> {
+        self.pools.get(&run.spec.pool).and_then(Pool::known)
+    }
+
+    /// Whether a worker that should have been heard by `deadline` is late. Only if reports could be
+    /// stored for one whole lease time: after an outage everybody gets the time to say something.
+    pub(crate) fn is_late(&self, deadline: Time, pool: &Pool) -> bool {
+        deadline.max(self.reports_since.plus(pool.lease_ms)) <= self.now
+    }
+
+    /// Whether a run holds this attempt. One that nobody claims is a leftover.
+    pub(crate) fn is_claimed(&self, id: RunId, attempt: Attempt) -> bool {
+        self.runs.get(&id).is_some_and(|run| run.standing.state.attempt() == Some(attempt))
+    }
+}
+
+pub(crate) type Seen = BTreeMap<(RunId, Attempt), AttemptSeen>;
+
+impl Pool {
+    pub(crate) fn known(&self) -> Option<(&Self, &Seen)> {
+        match &self.observed {
+            Observed::Known(seen) => Some((self, seen)),
+            Observed::Unknown { .. } => None,
+        }
+    }
+}
+
+impl Need {
+    pub(crate) fn has_succeeded(&self) -> bool {
+        self.outcome == Some(Outcome::Succeeded)
+    }
+
+    /// It will not succeed unless somebody retries it.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.outcome.is_some_and(|outcome| outcome != Outcome::Succeeded)
+    }
+}
+
+impl AttemptSeen {
+    /// Whether the pool's slots are taken by it.
+    #[must_use]
+    pub const fn uses_slots(&self) -> bool {
+        match self {
+            Self::Starting { .. } | Self::Running { .. } => true,
+            Self::Suspended { .. } | Self::Ended { .. } => false,
+        }
+    }
+}

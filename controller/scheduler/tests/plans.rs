@@ -1,0 +1,531 @@
+//! What the simulation cannot know: who goes first, what is borne, and in which words.
+
+use std::collections::BTreeMap;
+
+use assay_scheduler::{
+    Action, Attempt, AttemptSeen, Cause, Event, Exit, Loss, Need, Observed, Outcome, Plan, Pool,
+    PoolId, Run, RunId, Spec, Standing, State, Sweep, SweepId, Then, Time, Tries, Urgency, Verb,
+    World, plan,
+};
+
+const NOW: Time = Time(1_000_000);
+const LEASE_MS: u64 = 30_000;
+const GRACE_MS: u64 = 60_000;
+const ONE: Attempt = Attempt(1);
+const LOCAL: PoolId = PoolId(1);
+const CLUSTER: PoolId = PoolId(2);
+const OLD_SWEEP: SweepId = SweepId(20);
+const NEW_SWEEP: SweepId = SweepId(10);
+
+#[test]
+fn nothing_is_planned_for_a_pool_that_did_not_answer() {
+    let mut world = world(4)
+        .with(run(1).leased())
+        .with(run(2).started(expired()))
+        .with(run(3).stopping(end(Outcome::Succeeded)))
+        .with(run(4));
+    world.pools.insert(LOCAL, unreachable_pool());
+    let plan = plan(&world);
+    assert_eq!((steps(&plan), actions(&plan)), (vec![], vec![]));
+    assert_eq!(waiting(&plan), [(4, "pool local cannot be reached: connection refused".into())]);
+}
+
+#[test]
+fn an_attempt_is_created_until_it_is_seen_or_speaks() {
+    let absent = world(4).with(run(1).leased());
+    assert_eq!(actions(&plan(&absent)), [(1, Verb::Ensure)]);
+
+    let seen = world(4).with(run(1).leased()).seeing(1, starting());
+    assert_eq!(plan(&seen), Plan::default());
+
+    let spoke_and_vanished = world(4).with(run(1).started(in_time()));
+    assert_eq!(lost(&plan(&spoke_and_vanished)), [(1, Loss::Vanished)]);
+}
+
+#[test]
+fn a_run_that_is_heard_of_is_left_alone() {
+    let world = world(4).with(run(1).started(in_time())).seeing(1, running(0));
+    assert_eq!(plan(&world), Plan::default());
+}
+
+#[test]
+fn a_silent_worker_loses_its_lease() {
+    let world = world(4).with(run(1).started(expired())).seeing(1, running(0));
+    assert_eq!(lost(&plan(&world)), [(1, Loss::LeaseExpired)]);
+}
+
+#[test]
+fn silence_counts_only_if_somebody_could_hear_for_a_whole_lease_time() {
+    let mut world = world(4)
+        .with(run(1).started(expired()))
+        .with(run(2).leased())
+        .seeing(1, running(0))
+        .seeing(2, running(0));
+    world.reports_since = Time(NOW.0 - 29_999);
+    assert_eq!(plan(&world), Plan::default());
+    world.reports_since = Time(NOW.0 - 30_000);
+    assert_eq!(lost(&plan(&world)), [(1, Loss::LeaseExpired), (2, Loss::NeverStarted)]);
+}
+
+#[test]
+fn a_worker_has_one_lease_time_to_start_in() {
+    for (since, expected) in
+        [(NOW.0 - 29_999, vec![]), (NOW.0 - 30_000, vec![(1, Loss::NeverStarted)])]
+    {
+        let world = world(4).with(run(1).leased()).seeing(1, running(since));
+        assert_eq!(lost(&plan(&world)), expected, "running since {since}");
+    }
+}
+
+#[test]
+fn a_clock_that_lags_makes_no_attempt_older_than_its_placement() {
+    let placed_at = Time(NOW.0 - 1);
+    let mut young = run(1);
+    young.standing.state = State::Leased { attempt: ONE, placed_at, lease: None };
+    let world = world(4).with(young).seeing(1, running(0));
+    assert_eq!(plan(&world), Plan::default());
+}
+
+#[test]
+fn before_the_start_being_held_back_is_waiting() {
+    for held_back in [suspended(), starting()] {
+        let world = world(4).with(run(1).leased()).seeing(1, held_back);
+        assert_eq!(plan(&world), Plan::default());
+    }
+}
+
+#[test]
+fn after_the_start_being_suspended_is_making_room() {
+    let world = world(4).with(run(1).started(in_time())).seeing(1, suspended());
+    assert_eq!(lost(&plan(&world)), [(1, Loss::Suspended)]);
+}
+
+#[test]
+fn an_end_without_a_record_is_a_loss() {
+    for run in [run(1).leased(), run(1).started(in_time())] {
+        let world = world(4).with(run).seeing(1, ended(Exit::Code(0)));
+        let plan = plan(&world);
+        assert_eq!(lost(&plan), [(1, Loss::Ended(Exit::Code(0)))]);
+        assert_eq!(actions(&plan), [], "its end is not deleted before it is stored");
+    }
+}
+
+#[test]
+fn slots_come_back_when_the_attempt_is_gone() {
+    let gone = Event::Gone { attempt: ONE };
+    let absent = world(1).with(run(1).stopping(end(Outcome::Succeeded)));
+    let ended = absent.clone().seeing(1, ended(Exit::Code(0)));
+    for world in [absent, ended] {
+        let plan = plan(&world.with(run(2)));
+        assert_eq!(steps(&plan), [(1, gone)], "and are given away once that is committed");
+        assert_eq!(waiting(&plan).len(), 1);
+        assert_eq!(actions(&plan), []);
+    }
+}
+
+#[test]
+fn whoever_listens_may_save_a_checkpoint_first() {
+    let table = [
+        (again(Cause::Preempted), Urgency::Gracefully),
+        (again(Cause::Error), Urgency::Gracefully),
+        (again(Cause::Infrastructure), Urgency::AtOnce),
+        (end(Outcome::Succeeded), Urgency::Gracefully),
+        (end(Outcome::StoppedEarly), Urgency::Gracefully),
+        (end(Outcome::Failed), Urgency::Gracefully),
+        (end(Outcome::Cancelled), Urgency::AtOnce),
+    ];
+    for (then, urgency) in table {
+        let world = world(4).with(run(1).stopping(then)).seeing(1, running(0));
+        let plan = plan(&world);
+        assert_eq!((steps(&plan), actions(&plan)), (vec![], vec![(1, Verb::Stop(urgency))]));
+    }
+}
+
+#[test]
+fn whoever_takes_too_long_is_stopped_at_once() {
+    for (waited_ms, urgency) in [(59_999, Urgency::Gracefully), (60_000, Urgency::AtOnce)] {
+        let mut slow = run(1).stopping(again(Cause::Preempted));
+        let since = Time(NOW.0 - waited_ms);
+        slow.standing.state =
+            State::Stopping { attempt: ONE, since, then: again(Cause::Preempted) };
+        let world = world(4).with(slow).seeing(1, running(0));
+        assert_eq!(actions(&plan(&world)), [(1, Verb::Stop(urgency))], "{waited_ms}");
+    }
+}
+
+#[test]
+fn what_is_suspended_is_deleted_before_its_pool_lets_it_go() {
+    let world = world(4).with(run(1).stopping(end(Outcome::Cancelled))).seeing(1, suspended());
+    let plan = plan(&world);
+    assert_eq!((steps(&plan), actions(&plan)), (vec![], vec![(1, Verb::Delete)]));
+}
+
+#[test]
+fn what_nobody_claims_is_deleted() {
+    let mut world = world(4)
+        .with(run(1).leased())
+        .with(run(2).done(Outcome::Succeeded))
+        .seeing(1, running(NOW.0))
+        .seeing(2, ended(Exit::Code(0)))
+        .seeing(3, running(0));
+    let old = (RunId(1), Attempt(0));
+    if let Observed::Known(seen) = &mut world.pools.get_mut(&LOCAL).unwrap().observed {
+        seen.insert(old, running(0));
+    }
+    let plan = plan(&world);
+    let deleted: Vec<_> =
+        plan.actions.iter().map(|action| (action.run.0, action.attempt.0)).collect();
+    assert_eq!(deleted, [(1, 0), (2, 1), (3, 1)]);
+    assert!(plan.actions.iter().all(|action| action.verb == Verb::Delete && action.pool == LOCAL));
+    assert_eq!(plan.steps, []);
+}
+
+#[test]
+fn priority_then_the_older_sweep_then_its_order() {
+    let mut younger = run(1);
+    younger.spec.sweep = NEW_SWEEP;
+    let mut urgent = run(2);
+    urgent.spec.sweep = NEW_SWEEP;
+    urgent.spec.priority = 1;
+    let world = world(9).with(younger).with(urgent).with(run(3).ordered(7)).with(run(4).ordered(5));
+    assert_eq!(placed(&plan(&world)), [2, 4, 3, 1]);
+}
+
+#[test]
+fn the_head_blocks_the_rest_of_its_pool_and_no_other() {
+    let mut elsewhere = run(5);
+    elsewhere.spec.pool = CLUSTER;
+    let world = world(3)
+        .with_pool(CLUSTER, pool("cluster", 1))
+        .with(run(1).taking(2))
+        .with(run(2).taking(2))
+        .with(run(3))
+        .with(elsewhere);
+    let plan = plan(&world);
+    assert_eq!(placed(&plan), [1, 5]);
+    assert_eq!(
+        waiting(&plan),
+        [
+            (2, "pool local has 1 of 3 slots free, and it takes 2".into()),
+            (3, "behind sweep/2 in the queue".into()), // it would fit
+        ]
+    );
+}
+
+#[test]
+fn whoever_waits_for_something_else_blocks_nobody() {
+    let mut world = world(2)
+        .with(run(1).taking(3))
+        .with(run(2).needing(9, None))
+        .with(run(3).not_before(Time(NOW.0 + 1)))
+        .with_sweep(SweepId(5), Sweep { created_at: Time(0), paused: true, parallel: None })
+        .with_sweep(SweepId(6), Sweep { created_at: Time(0), paused: false, parallel: Some(1) })
+        .with(run(4).of(SweepId(5)))
+        .with(run(5).of(SweepId(6)))
+        .with(run(6).of(SweepId(6)))
+        .with(run(7).nowhere());
+    world.runs.get_mut(&RunId(7)).unwrap().spec.order = 0;
+    let plan = plan(&world.with(run(8)));
+    assert_eq!(placed(&plan), [5, 8]);
+    let expected = [
+        (4, "its sweep is paused"),
+        (6, "its sweep may run 1 at a time, and as many are active"),
+        (7, "its pool does not exist here"),
+        (1, "it takes 3 slots, and pool local has only 2"),
+        (2, "waits for sweep/9 to succeed"),
+        (3, "waits until 00:16:41 UTC before the next try"),
+    ];
+    assert_eq!(waiting(&plan), expected.map(|(id, why)| (id, why.to_owned())));
+}
+
+#[test]
+fn stopping_runs_count_against_the_parallel_limit() {
+    let sweep = Sweep { created_at: Time(0), paused: false, parallel: Some(2) };
+    let world = world(9)
+        .with_sweep(OLD_SWEEP, sweep)
+        .with(run(1).started(in_time()))
+        .with(run(2).stopping(end(Outcome::Succeeded)))
+        .with(run(3))
+        .seeing(1, running(0))
+        .seeing(2, running(0));
+    let plan = plan(&world);
+    assert_eq!(placed(&plan), []);
+    assert_eq!(
+        waiting(&plan),
+        [(3, "its sweep may run 2 at a time, and as many are active".into())]
+    );
+}
+
+#[test]
+fn a_wait_is_over_when_its_time_has_come() {
+    let world = world(1).with(run(1).not_before(NOW));
+    assert_eq!(placed(&plan(&world)), [1]);
+}
+
+#[test]
+fn a_run_follows_what_it_needs() {
+    let table = [
+        (None, vec![]),
+        (Some(Outcome::Succeeded), vec![(1, Event::Place)]),
+        (Some(Outcome::Failed), vec![(1, Event::NeedEnded)]),
+        (Some(Outcome::Cancelled), vec![(1, Event::NeedEnded)]),
+        (Some(Outcome::Diverged), vec![(1, Event::NeedEnded)]),
+        (Some(Outcome::StoppedEarly), vec![(1, Event::NeedEnded)]),
+    ];
+    for (outcome, expected) in table {
+        let plan = plan(&world(4).with(run(1).needing(9, outcome)));
+        assert_eq!(steps(&plan), expected, "{outcome:?}");
+        assert_eq!(plan.waiting.len(), usize::from(outcome.is_none()));
+    }
+}
+
+#[test]
+fn one_failed_need_is_enough_and_all_must_succeed() {
+    let mut world = world(4).with(run(1).needing(9, Some(Outcome::Succeeded)));
+    world.needs.get_mut(&RunId(1)).unwrap().push(need(8, None));
+    assert_eq!(waiting(&plan(&world)), [(1, "waits for sweep/8 to succeed".into())]);
+    world.needs.get_mut(&RunId(1)).unwrap().push(need(7, Some(Outcome::Failed)));
+    assert_eq!(steps(&plan(&world)), [(1, Event::NeedEnded)]);
+}
+
+#[test]
+fn a_run_cancelled_for_its_need_returns_with_it() {
+    for (outcome, expected) in [
+        (Some(Outcome::Failed), vec![]),
+        (None, vec![(1, Event::NeedRetried)]),
+        (Some(Outcome::Succeeded), vec![(1, Event::NeedRetried)]),
+    ] {
+        let cancelled = run(1).done(Outcome::Cancelled);
+        let world = world(4).with(Fixture { needs: vec![need(9, outcome)], ..cancelled });
+        assert_eq!(steps(&plan(&world)), expected, "{outcome:?}");
+    }
+}
+
+#[test]
+fn an_attempt_that_its_pool_holds_back_uses_no_slot_yet() {
+    let world =
+        world(2).with(run(1).leased().taking(2)).seeing(1, suspended()).with(run(2).taking(2));
+    assert_eq!(placed(&plan(&world)), [2]);
+}
+
+#[test]
+fn a_pool_that_holds_everything_back_gets_no_more_than_twice_its_slots() {
+    let world = world(2)
+        .with(run(1).leased().taking(2))
+        .with(run(2).leased().taking(2))
+        .seeing(1, suspended())
+        .seeing(2, suspended())
+        .with(run(3));
+    assert_eq!(
+        waiting(&plan(&world)),
+        [(3, "pool local has 0 of 2 slots free, and it takes 1".into())]
+    );
+}
+
+#[test]
+fn a_leftover_uses_slots_until_it_is_gone() {
+    let unknown = world(1).seeing(9, running(0)).with(run(1));
+    assert_eq!(placed(&plan(&unknown)), []);
+    let ended = world(1).seeing(9, ended(Exit::Unknown)).with(run(1));
+    assert_eq!(placed(&plan(&ended)), [1]);
+}
+
+#[test]
+fn a_pool_that_shrank_takes_nothing_new() {
+    let world = world(1)
+        .with(run(1).started(in_time()).taking(1))
+        .with(run(2).started(in_time()))
+        .seeing(1, running(0))
+        .seeing(2, running(0))
+        .with(run(3));
+    let plan = plan(&world);
+    assert_eq!(plan.steps, []);
+    assert_eq!(waiting(&plan), [(3, "pool local has 0 of 1 slot free, and it takes 1".into())]);
+}
+
+/// A run and what it needs, as it goes into a world.
+struct Fixture {
+    run: Run,
+    needs: Vec<Need>,
+}
+
+fn run(id: u128) -> Fixture {
+    let spec = Spec {
+        name: format!("sweep/{id}"),
+        sweep: OLD_SWEEP,
+        pool: LOCAL,
+        slots: 1,
+        priority: 0,
+        order: 5,
+    };
+    Fixture { run: Run { id: RunId(id), spec, standing: Standing::NEW }, needs: Vec::new() }
+}
+
+impl std::ops::Deref for Fixture {
+    type Target = Run;
+    fn deref(&self) -> &Run {
+        &self.run
+    }
+}
+
+impl std::ops::DerefMut for Fixture {
+    fn deref_mut(&mut self) -> &mut Run {
+        &mut self.run
+    }
+}
+
+impl Fixture {
+    fn standing_at(mut self, state: State) -> Self {
+        self.standing = Standing { state, tries: Tries::default() };
+        self
+    }
+    fn leased(self) -> Self {
+        self.standing_at(State::Leased { attempt: ONE, placed_at: Time(0), lease: None })
+    }
+    fn started(self, lease_ends: Time) -> Self {
+        let lease = Some(lease_ends);
+        self.standing_at(State::Leased { attempt: ONE, placed_at: Time(0), lease })
+    }
+    fn stopping(self, then: Then) -> Self {
+        self.standing_at(State::Stopping { attempt: ONE, since: NOW, then })
+    }
+    fn done(self, outcome: Outcome) -> Self {
+        self.standing_at(State::Done { next: Attempt(2), outcome })
+    }
+    fn not_before(self, not_before: Time) -> Self {
+        self.standing_at(State::Queued { next: Attempt(2), not_before })
+    }
+    fn taking(mut self, slots: u32) -> Self {
+        self.spec.slots = slots;
+        self
+    }
+    fn ordered(mut self, order: u32) -> Self {
+        self.spec.order = order;
+        self
+    }
+    fn of(mut self, sweep: SweepId) -> Self {
+        self.spec.sweep = sweep;
+        self
+    }
+    fn nowhere(mut self) -> Self {
+        self.spec.pool = PoolId(99);
+        self
+    }
+    fn needing(mut self, id: u128, outcome: Option<Outcome>) -> Self {
+        self.needs.push(need(id, outcome));
+        self
+    }
+}
+
+fn need(id: u128, outcome: Option<Outcome>) -> Need {
+    Need { run: RunId(id), name: format!("sweep/{id}"), outcome }
+}
+
+/// A world with one local pool and two sweeps.
+fn world(capacity: u32) -> World {
+    let sweep = |created_at| Sweep { created_at: Time(created_at), paused: false, parallel: None };
+    World {
+        now: NOW,
+        reports_since: Time(0),
+        runs: BTreeMap::new(),
+        needs: BTreeMap::new(),
+        sweeps: BTreeMap::from([(OLD_SWEEP, sweep(1)), (NEW_SWEEP, sweep(2))]),
+        pools: BTreeMap::from([(LOCAL, pool("local", capacity))]),
+    }
+}
+
+trait Build {
+    fn with(self, fixture: Fixture) -> Self;
+    fn with_sweep(self, id: SweepId, sweep: Sweep) -> Self;
+    fn with_pool(self, id: PoolId, pool: Pool) -> Self;
+    fn seeing(self, id: u128, seen: AttemptSeen) -> Self;
+}
+
+impl Build for World {
+    fn with(mut self, fixture: Fixture) -> Self {
+        self.needs.insert(fixture.run.id, fixture.needs);
+        self.runs.insert(fixture.run.id, fixture.run);
+        self
+    }
+    fn with_sweep(mut self, id: SweepId, sweep: Sweep) -> Self {
+        self.sweeps.insert(id, sweep);
+        self
+    }
+    fn with_pool(mut self, id: PoolId, pool: Pool) -> Self {
+        self.pools.insert(id, pool);
+        self
+    }
+    /// Attempt 1 of a run, in the local pool.
+    fn seeing(mut self, id: u128, what: AttemptSeen) -> Self {
+        let pool = self.pools.get_mut(&LOCAL).expect("every world has it");
+        if let Observed::Known(seen) = &mut pool.observed {
+            seen.insert((RunId(id), ONE), what);
+        }
+        self
+    }
+}
+
+fn pool(name: &str, capacity: u32) -> Pool {
+    let observed = Observed::Known(BTreeMap::new());
+    Pool { name: name.into(), capacity, lease_ms: LEASE_MS, grace_ms: GRACE_MS, observed }
+}
+
+fn unreachable_pool() -> Pool {
+    Pool { observed: Observed::Unknown { why: "connection refused".into() }, ..pool("local", 4) }
+}
+
+fn in_time() -> Time {
+    Time(NOW.0 + 1)
+}
+fn expired() -> Time {
+    NOW
+}
+fn suspended() -> AttemptSeen {
+    AttemptSeen::Suspended { why: "no quota".into() }
+}
+fn starting() -> AttemptSeen {
+    AttemptSeen::Starting { why: "pulling the image".into() }
+}
+fn running(since: i64) -> AttemptSeen {
+    AttemptSeen::Running { since: Time(since) }
+}
+fn ended(exit: Exit) -> AttemptSeen {
+    AttemptSeen::Ended { exit }
+}
+fn again(cause: Cause) -> Then {
+    Then::Requeue { cause }
+}
+fn end(outcome: Outcome) -> Then {
+    Then::End { outcome }
+}
+
+fn steps(plan: &Plan) -> Vec<(u128, Event)> {
+    plan.steps.iter().map(|(id, event)| (id.0, *event)).collect()
+}
+
+fn placed(plan: &Plan) -> Vec<u128> {
+    let is_placed = |(_, event): &&(RunId, Event)| *event == Event::Place;
+    plan.steps.iter().filter(is_placed).map(|(id, _)| id.0).collect()
+}
+
+/// The losses that a plan consists of, and nothing else happened.
+fn lost(plan: &Plan) -> Vec<(u128, Loss)> {
+    assert_eq!((&plan.actions, &plan.waiting), (&vec![], &vec![]));
+    let loss = |(id, event): &(RunId, Event)| match event {
+        Event::Lost { attempt: ONE, how } => (id.0, *how),
+        other => panic!("not a loss of the first attempt: {other:?}"),
+    };
+    plan.steps.iter().map(loss).collect()
+}
+
+fn actions(plan: &Plan) -> Vec<(u128, Verb)> {
+    let of_the_first_attempt = |action: &Action| {
+        assert_eq!((action.pool, action.attempt), (LOCAL, ONE));
+        (action.run.0, action.verb)
+    };
+    plan.actions.iter().map(of_the_first_attempt).collect()
+}
+
+fn waiting(plan: &Plan) -> Vec<(u128, String)> {
+    plan.waiting.iter().map(|(id, why)| (id.0, why.to_string())).collect()
+}
