@@ -1,1 +1,22 @@
+//! The shell around the scheduler: the only crate that names axum and sqlx.
+//!
+//! In reading order: `config` (the only reader of the environment) and `app` (what is shared);
+//! `schedule`, the loop: observe, plan, commit, perform; `intent` (what people want), `attempt` (what
+//! workers say) and `apply` (what a sweep file asks for), which write and wake the loop; `http` and
+//! `store`, which only translate; `pool`, where attempts run; `postgres`, the private server.
+//!
+//! **Invariant:** `http` never calls a pool; `store` never decides; `pool` never writes SQL.
 #![forbid(unsafe_code)]
+
+pub mod app;
+pub mod apply;
+pub mod attempt;
+pub mod config;
+pub mod http;
+pub mod intent;
+pub mod pool;
+pub mod postgres;
+pub mod schedule;
+pub mod secret;
+pub mod serve;
+pub mod store;

@@ -1,1 +1,60 @@
-fn main() {}
+//! Parse, build, run, drain.
+
+use std::process::ExitCode;
+
+use assay_controller::config::{Command, Config};
+use assay_controller::store::Store;
+use assay_controller::{http, serve};
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+/// `EX_USAGE`: a bad command line is told apart from a crash.
+const EXIT_USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let config = match Config::try_parse() {
+        Ok(config) => config,
+        Err(error) => {
+            let _printed = error.print();
+            return ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 });
+        }
+    };
+    let filter = EnvFilter::try_from_env("ASSAY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    die_whole();
+    let runtime = tokio::runtime::Runtime::new().expect("threads can be started");
+    match runtime.block_on(run(config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(config: Config) -> anyhow::Result<()> {
+    match config.command {
+        Command::Serve(options) => serve::serve(options).await,
+        Command::Migrate { database_url } => {
+            Ok(Store::connect(&database_url).await?.migrate().await?)
+        }
+        Command::Openapi => print(&http::openapi()),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the document is this command's result")]
+#[expect(clippy::unnecessary_wraps, reason = "one arm of a match whose others can fail")]
+fn print(text: &str) -> anyhow::Result<()> {
+    println!("{text}");
+    Ok(())
+}
+
+/// A loop that panicked must not leave a server behind that only looks alive: whoever started this
+/// process starts the next.
+fn die_whole() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        print(panic);
+        std::process::abort();
+    }));
+}

@@ -6,8 +6,12 @@
 //! **Invariant:** knows no SQL, no Kubernetes and no candle. No I/O but `client`, which is a feature.
 #![forbid(unsafe_code)]
 
+pub mod expand;
 pub mod ids;
+pub mod preset;
+pub mod process;
 pub mod spec;
+pub mod sweep;
 pub mod view;
 pub mod worker;
 

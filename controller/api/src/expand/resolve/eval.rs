@@ -1,0 +1,86 @@
+//! When things are measured.
+
+use super::absolute;
+use crate::spec::{Eval, Task};
+use crate::sweep::draft::EvalDraft;
+use crate::sweep::value::Span;
+
+/// Damage to what the model knew shows early (2506.00288): the first steps are looked at closely.
+const HELDOUT_EARLY: [f64; 4] = [0.0, 0.01, 0.02, 0.05];
+const HELDOUT_EVERY: Span = Span::Share(0.05);
+/// The V shape of task scores in continued pretraining (2406.14833) has its dip near the start.
+const TASKS_AT: [f64; 5] = [0.0, 0.1, 0.25, 0.5, 1.0];
+
+pub(super) fn eval(draft: &EvalDraft, steps: u64, folder: &str) -> Eval {
+    let mut heldout_at = every(draft.heldout_every.unwrap_or(HELDOUT_EVERY), steps);
+    heldout_at.extend(HELDOUT_EARLY.map(|share| Span::Share(share).steps(steps)));
+    let task = |draft: &crate::sweep::draft::TaskDraft| Task {
+        path: absolute(&draft.path, folder),
+        sha256: String::new(),
+        at: ascending(match draft.every {
+            Some(interval) => every(interval, steps),
+            None => TASKS_AT.map(|share| Span::Share(share).steps(steps)).to_vec(),
+        }),
+    };
+    Eval {
+        heldout_at: ascending(heldout_at),
+        tasks: draft.tasks.iter().map(|(name, draft)| (name.clone(), task(draft))).collect(),
+    }
+}
+
+/// 0, every multiple of the interval, and the last step. Multiples are rounded one by one, so that
+/// errors do not add up.
+fn every(interval: Span, steps: u64) -> Vec<u64> {
+    let multiple = |n: u32| match interval {
+        // Rounded to a billionth first: 20 times 0.05 must be all of it.
+        Span::Share(share) => Span::Share((f64::from(n) * share * 1e9).round() / 1e9).steps(steps),
+        Span::Steps(interval) => u64::from(n) * interval,
+    };
+    let mut at: Vec<u64> = Vec::new();
+    for n in 0..=u32::MAX {
+        let step = multiple(n);
+        let is_past = match interval {
+            Span::Share(share) => f64::from(n) * share > 1.0,
+            Span::Steps(_) => false,
+        };
+        if step >= steps || is_past {
+            break;
+        }
+        at.push(step);
+    }
+    at.push(steps);
+    at
+}
+
+fn ascending(mut at: Vec<u64>) -> Vec<u64> {
+    at.sort_unstable();
+    at.dedup();
+    at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Span, eval};
+    use crate::sweep::draft::EvalDraft;
+
+    #[test]
+    fn heldout_is_measured_early_and_then_evenly() {
+        let at = eval(&EvalDraft::default(), 200, "/").heldout_at;
+        let expected = [
+            0, 2, 4, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120, 130, 140, 150, 160, 170,
+            180, 190, 200,
+        ];
+        assert_eq!(at, expected);
+    }
+
+    #[test]
+    fn a_run_of_one_step_is_measured_before_and_after() {
+        assert_eq!(eval(&EvalDraft::default(), 1, "/").heldout_at, [0, 1]);
+    }
+
+    #[test]
+    fn an_interval_in_steps_still_ends_with_the_last_step() {
+        let draft = EvalDraft { heldout_every: Some(Span::Steps(40)), ..EvalDraft::default() };
+        assert_eq!(eval(&draft, 100, "/").heldout_at, [0, 1, 2, 5, 40, 80, 100]);
+    }
+}

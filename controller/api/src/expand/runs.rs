@@ -1,0 +1,294 @@
+//! The runs of a sweep: prepared data, the `first` runs, and one run for every choice.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::Value;
+
+use super::design::{Choice, choices};
+use super::label::{BaseValue, base_values, label};
+use super::point::point_of;
+use super::resolve::{HELDOUT_SHARE, Origin, Pins, Surroundings, absolute, resolve};
+use super::{Context, PlannedRun};
+use crate::spec::{Model, PrepareSpec, RunSpec, TrainSpec};
+use crate::sweep::axis::with_value;
+use crate::sweep::draft::RunDraft;
+use crate::sweep::errors::Errors;
+use crate::sweep::value::share;
+use crate::sweep::{First, Placed, Sweep};
+use crate::view::RunKind;
+
+/// The queue's order: an answer early, precision later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Turn {
+    Prepare,
+    First,
+    Baseline,
+    Corner,
+    FirstSeed,
+    /// By the seed's place among the seeds.
+    OtherSeed(usize),
+}
+
+struct Planner<'s> {
+    sweep: &'s Sweep,
+    context: &'s Context,
+    first_names: Vec<String>,
+    base: RunDraft,
+    prepares: Vec<PlannedRun>,
+    prepare_at: HashMap<String, usize>,
+    trains: Vec<Train>,
+    train_at: HashMap<String, usize>,
+    /// The `first` runs that are planned: index into `trains`, and what they bring.
+    first_at: BTreeMap<String, usize>,
+    origins: BTreeMap<String, Origin>,
+}
+
+/// A train run whose needs are not yet numbers: prepares stand in a list of their own.
+struct Train {
+    run: PlannedRun,
+    turn: Turn,
+    prepares: Vec<usize>,
+    base: Option<usize>,
+}
+
+/// Every run, needed ones first. Meaningless if `errors` is not empty then.
+pub(super) fn plan(sweep: &Sweep, context: &Context, errors: &mut Errors) -> Vec<PlannedRun> {
+    let first_names: Vec<String> = sweep.first.iter().map(|first| first.name.clone()).collect();
+    let Some(base) = RunDraft::read(&sweep.base, "base", &first_names, errors) else {
+        return Vec::new();
+    };
+    let mut planner = Planner {
+        sweep,
+        context,
+        first_names,
+        base,
+        prepares: Vec::new(),
+        prepare_at: HashMap::new(),
+        trains: Vec::new(),
+        train_at: HashMap::new(),
+        first_at: BTreeMap::new(),
+        origins: BTreeMap::new(),
+    };
+    planner.plan_first(errors);
+    if errors.is_empty() {
+        planner.plan_choices(errors);
+    }
+    planner.finish()
+}
+
+impl Planner<'_> {
+    fn around(&self) -> Surroundings<'_> {
+        Surroundings { context: self.context, origins: &self.origins, base: &self.base.data }
+    }
+
+    fn plan_first(&mut self, errors: &mut Errors) {
+        let sweep = self.sweep;
+        for first in in_order_of_need(&sweep.first, errors) {
+            self.check_heldout(first, errors);
+            let path = format!("first.{}", first.name);
+            let pins = Pins::new();
+            let Some((spec, origin)) = resolve(&first.draft, &pins, self.around(), &path, errors)
+            else {
+                // Those that need it have no model to be checked with.
+                return;
+            };
+            let at = self.add_train(spec, origin, Turn::First, first.name.clone());
+            self.first_at.insert(first.name.clone(), at);
+            self.origins.insert(first.name.clone(), origin);
+        }
+    }
+
+    /// What is held out of the base's runs must not have been trained on by what they start from:
+    /// with another group or a smaller share, other documents would be held out.
+    fn check_heldout(&self, first: &First, errors: &mut Errors) {
+        let folder = &self.context.folder;
+        let base_share = self.base.data.heldout_share.unwrap_or(HELDOUT_SHARE);
+        let own_share = first.draft.data.heldout_share.unwrap_or(base_share);
+        let base_sources = self.base.data.sources.iter();
+        for (name, source) in &first.draft.data.sources {
+            let is_same_file =
+                |path: &str| absolute(path, folder) == absolute(&source.path, folder);
+            let Some((_, base)) = base_sources.clone().find(|(_, base)| is_same_file(&base.path))
+            else {
+                continue;
+            };
+            let path = format!("first.{}.data.sources.{name}", first.name);
+            let is_other_group = (&base.field, &base.group_by) != (&source.field, &source.group_by);
+            #[expect(clippy::float_cmp, reason = "the same text gives the same number")]
+            if is_other_group || own_share != base_share {
+                errors.add(
+                    source.place,
+                    &path,
+                    "the base uses the same file with another held-out part, of which this run \
+                     would train on some; give both the same `data.heldout.share`, `field` and \
+                     `group_by`",
+                );
+            }
+        }
+    }
+
+    fn plan_choices(&mut self, errors: &mut Errors) {
+        let sweep = self.sweep;
+        let Some((base, _)) = resolve(&self.base, &Pins::new(), self.around(), "base", errors)
+        else {
+            return;
+        };
+        let base_values = base_values(sweep, &base);
+        let base_json: Vec<Value> = base_values.iter().map(|value| value.json.clone()).collect();
+        for choice in choices(sweep, &base_json, errors) {
+            self.plan_choice(&choice, &base_values, errors);
+            if errors.is_full() {
+                return;
+            }
+        }
+    }
+
+    fn plan_choice(&mut self, choice: &Choice, base: &[BaseValue], errors: &mut Errors) {
+        let axes = &self.sweep.axes;
+        let mut node = self.sweep.base.clone();
+        let mut pins = Pins::new();
+        for (index, axis) in axes.iter().enumerate() {
+            let Some(value) = choice.value(axes, index) else { continue };
+            let place = value.node.place;
+            match axis.mixture_source() {
+                Some(source) => {
+                    let value = share(&value.node).expect("the file's shares were checked");
+                    pins.insert(source, Placed { value, place });
+                }
+                None => node = with_value(&node, &axis.path, &value.node, place),
+            }
+        }
+        let Some(draft) = RunDraft::read(&node, "base", &self.first_names, errors) else { return };
+        let resolved = resolve(&draft, &pins, self.around(), "base", errors);
+        let Some((spec, origin)) = resolved else { return };
+        let turn = match (choice.is_base(), choice.seed_index, choice.is_corner) {
+            (true, _, _) => Turn::Baseline,
+            (false, 0, true) => Turn::Corner,
+            (false, 0, false) => Turn::FirstSeed,
+            (false, seed, _) => Turn::OtherSeed(seed),
+        };
+        let eval = spec.eval.clone();
+        let at = self.add_train(spec, origin, turn, label(choice, axes, base));
+        let train = &mut self.trains[at];
+        train.run.is_baseline |= choice.is_base();
+        if train.run.axes.is_empty() {
+            let json = |index: usize| {
+                choice.value(axes, index).map_or(&base[index].json, |value| &value.json).clone()
+            };
+            let values =
+                axes.iter().enumerate().map(|(index, axis)| (axis.path.clone(), json(index)));
+            train.run.axes = values.collect();
+            train.run.label = label(choice, axes, base);
+            // A `first` run that is a point of the design as well is measured like the others.
+            if let RunSpec::Train(first) = &mut train.run.spec {
+                first.eval = eval;
+            }
+        }
+    }
+
+    /// The run of this point: a new one, or the one that is there, whose turn may come earlier now.
+    fn add_train(&mut self, spec: TrainSpec, origin: Origin, turn: Turn, label: String) -> usize {
+        let prepares: Vec<usize> =
+            spec.data.sources.keys().map(|source| self.add_prepare(&spec, source)).collect();
+        let base = match &spec.model {
+            Model::Run(name) => Some(self.first_at[name]),
+            Model::Preset(_) | Model::From(_) => None,
+        };
+        let slots = spec.train.devices;
+        let spec = RunSpec::Train(spec);
+        let point = point_of(&spec, base.map(|at| self.trains[at].run.point.as_str()));
+        if let Some(at) = self.train_at.get(&point) {
+            let train = &mut self.trains[*at];
+            train.turn = train.turn.min(turn);
+            return *at;
+        }
+        let run = PlannedRun {
+            point: point.clone(),
+            kind: RunKind::Train,
+            label,
+            spec,
+            needs: Vec::new(),
+            axes: BTreeMap::new(),
+            is_baseline: false,
+            order: 0,
+            slots,
+            preset: origin.preset,
+        };
+        self.trains.push(Train { run, turn, prepares, base });
+        self.train_at.insert(point, self.trains.len() - 1);
+        self.trains.len() - 1
+    }
+
+    fn add_prepare(&mut self, run: &TrainSpec, source: &str) -> usize {
+        let spec = RunSpec::Prepare(PrepareSpec {
+            source: source.to_owned(),
+            tokenizer: run.tokenizer,
+            files: run.data.sources[source].clone(),
+            heldout: run.data.heldout,
+        });
+        let point = point_of(&spec, None);
+        if let Some(at) = self.prepare_at.get(&point) {
+            return *at;
+        }
+        let mut label = format!("prepare {source}");
+        let n_same = self.prepares.iter().filter(|run| run.label.starts_with(&label)).count();
+        if n_same > 0 {
+            label = format!("{label} ({})", n_same + 1);
+        }
+        self.prepares.push(PlannedRun {
+            point: point.clone(),
+            kind: RunKind::Prepare,
+            label,
+            spec,
+            needs: Vec::new(),
+            axes: BTreeMap::new(),
+            is_baseline: false,
+            order: 0,
+            slots: 1,
+            preset: None,
+        });
+        self.prepare_at.insert(point, self.prepares.len() - 1);
+        self.prepares.len() - 1
+    }
+
+    /// Prepares first, then the train runs; and each its place in the queue.
+    fn finish(self) -> Vec<PlannedRun> {
+        let n_prepares = self.prepares.len();
+        let mut turns = vec![Turn::Prepare; n_prepares];
+        let mut runs = self.prepares;
+        for Train { mut run, turn, prepares, base } in self.trains {
+            run.needs = prepares;
+            run.needs.extend(base.map(|at| n_prepares + at));
+            turns.push(turn);
+            runs.push(run);
+        }
+        let mut queue: Vec<usize> = (0..runs.len()).collect();
+        queue.sort_by_key(|index| (turns[*index], *index));
+        for (order, index) in queue.into_iter().enumerate() {
+            runs[index].order = u32::try_from(order).expect("far fewer runs than 2^32");
+        }
+        runs
+    }
+}
+
+/// The `first` runs, each behind the one whose model it takes. A circle is an error.
+fn in_order_of_need<'s>(first: &'s [First], errors: &mut Errors) -> Vec<&'s First> {
+    let mut ordered: Vec<&First> = Vec::new();
+    let mut waiting: Vec<&First> = first.iter().collect();
+    loop {
+        let is_ready = |run: &&First| match &run.draft.model.value {
+            Model::Run(name) => ordered.iter().any(|done| done.name == *name),
+            Model::Preset(_) | Model::From(_) => true,
+        };
+        let (ready, rest): (Vec<&First>, Vec<&First>) = waiting.into_iter().partition(is_ready);
+        if ready.is_empty() {
+            for run in rest {
+                let message = format!("`{}` starts, in a circle, from itself", run.name);
+                errors.add(run.place, &format!("first.{}.model", run.name), message);
+            }
+            return ordered;
+        }
+        ordered.extend(ready);
+        waiting = rest;
+    }
+}

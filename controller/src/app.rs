@@ -1,0 +1,63 @@
+//! What handlers and loops share.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use assay_api::spec::Engine;
+use assay_api::view::LoopView;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::pool::Pool;
+use crate::secret::InstallationKey;
+use crate::store::Store;
+
+/// Cheap to clone; one per controller.
+#[derive(Clone, Debug)]
+pub struct App {
+    pub store: Store,
+    pub pool: Arc<dyn Pool>,
+    pub key: InstallationKey,
+    /// Names this controller among others of the same database.
+    pub name: String,
+    /// What `engine: auto` means here.
+    pub engine: Engine,
+    /// How long a worker may be silent.
+    pub lease_ms: u64,
+    /// The folder that relative paths start from where a request names none.
+    pub folder: String,
+    pub shutdown: CancellationToken,
+    pub wake: Arc<Notify>,
+    pub activation: Arc<Mutex<LoopView>>,
+    /// Nothing new is placed: the controller is about to stop.
+    pub draining: Arc<AtomicBool>,
+}
+
+impl App {
+    /// Wakes the loop, here and in every other controller.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn wake(&self) -> Result<(), sqlx::Error> {
+        self.wake.notify_one();
+        self.store.notify().await
+    }
+
+    pub fn begin_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    #[must_use]
+    pub fn last_activation(&self) -> LoopView {
+        self.activation.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn record_activation(&self, view: LoopView) {
+        *self.activation.lock().unwrap_or_else(PoisonError::into_inner) = view;
+    }
+}

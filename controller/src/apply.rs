@@ -1,0 +1,158 @@
+//! From a sweep file to stored runs: plan says what would happen, apply does it in one transaction.
+//!
+//! Twice does nothing the second time: a run is its point, and `(sweep, point)` is unique.
+
+mod diff;
+mod sources;
+
+use assay_api::SweepId;
+use assay_api::expand::{self, Expansion, PlannedRun};
+use assay_api::sweep;
+use assay_api::view::{ApplyAnswer, ApplyRequest, PlanView};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::http::Error;
+use crate::intent;
+use crate::store::run::{NewRun, Stored};
+use crate::store::sweep::Asked;
+use crate::store::{self};
+
+use diff::{Change, Diff};
+
+/// What apply would do.
+///
+/// # Errors
+/// The file's errors, each with its place.
+pub async fn plan(app: &App, request: &ApplyRequest) -> Result<PlanView, Error> {
+    let expansion = read(app, request)?;
+    let stored = match store::sweep::find(&app.store.db, &expansion.name).await? {
+        Some(sweep) => Some(store::run::of_sweep(&app.store.db, sweep).await?),
+        None => None,
+    };
+    let diff = Diff::new(&expansion, stored.as_deref().unwrap_or_default(), request);
+    Ok(diff.view(&expansion, stored.is_none(), sources::uses(&expansion)?))
+}
+
+/// Does what [`plan`] says.
+///
+/// # Errors
+/// The file's errors, each with its place; nothing is stored then.
+pub async fn apply(app: &App, request: &ApplyRequest) -> Result<ApplyAnswer, Error> {
+    let expansion = read(app, request)?;
+    let mut tx = app.store.db.begin().await?;
+    let is_new = store::sweep::find(&mut *tx, &expansion.name).await?.is_none();
+    let sweep = upsert(&mut tx, &expansion, request, app).await?;
+    let stored = store::run::of_sweep(&mut *tx, sweep).await?;
+    let diff = Diff::new(&expansion, &stored, request);
+    store_runs(&mut tx, sweep, &expansion, &stored).await?;
+    for run in diff.to(Change::Cancelled) {
+        intent::cancel_in(&mut tx, run).await?;
+    }
+    for run in diff.to(Change::Retried) {
+        intent::retry_in(&mut tx, run).await?;
+    }
+    tx.commit().await?;
+    app.wake().await?;
+    let plan = diff.view(&expansion, is_new, sources::uses(&expansion)?);
+    Ok(ApplyAnswer { plan, sweep_id: sweep })
+}
+
+/// Parses and expands the file, looks at the files that it names, and pins its tasks.
+fn read(app: &App, request: &ApplyRequest) -> Result<Expansion, Error> {
+    let folder = request.folder.as_deref().unwrap_or(&app.folder);
+    if !folder.starts_with('/') {
+        return Err(Error::Invalid(format!("`folder` is `{folder}`; it must be absolute")));
+    }
+    let sweep = sweep::parse(&request.file).map_err(Error::File)?;
+    let context = expand::Context { folder: folder.to_owned(), engine: app.engine };
+    let mut expansion = expand::expand(&sweep, &context).map_err(Error::File)?;
+    let mut errors = sources::check(&expansion, &request.file);
+    errors.extend(sources::pin_tasks(&mut expansion, &request.file));
+    errors.extend(pool_errors(app, &expansion, &request.file));
+    if errors.is_empty() { Ok(expansion) } else { Err(Error::File(errors)) }
+}
+
+/// A pool that there is, and runs that fit into it at all.
+fn pool_errors(app: &App, expansion: &Expansion, file: &str) -> Vec<assay_api::view::FileError> {
+    let asked = &expansion.resources.pool;
+    if asked != app.pool.name() {
+        let message = format!("there is no pool `{asked}`; there is `{}`", app.pool.name());
+        return vec![sources::at(file, "resources.pool", asked, message)];
+    }
+    let capacity = app.pool.capacity();
+    let largest = expansion.runs.iter().map(|run| run.slots).max().unwrap_or(0);
+    if capacity < largest {
+        let message = format!(
+            "a run takes {largest} slots, and the pool `{asked}` has {capacity}: it would wait for ever; \
+             lower `train.devices`"
+        );
+        return vec![sources::at(file, "base.train.devices", "devices", message)];
+    }
+    Vec::new()
+}
+
+async fn upsert(
+    tx: &mut PgConnection,
+    expansion: &Expansion,
+    request: &ApplyRequest,
+    app: &App,
+) -> Result<SweepId, Error> {
+    let asked = Asked {
+        name: &expansion.name,
+        file: &request.file,
+        folder: request.folder.as_deref().unwrap_or(&app.folder),
+        axes: serde_json::to_value(&expansion.axes).expect("axes are plain data"),
+        pool: &expansion.resources.pool,
+        parallel: expansion.limits.parallel.map(u32::cast_signed),
+    };
+    Ok(store::sweep::upsert(tx, &asked).await?)
+}
+
+/// Adds the runs whose points are new, in the file's order, and renames the others.
+async fn store_runs(
+    tx: &mut PgConnection,
+    sweep: SweepId,
+    expansion: &Expansion,
+    stored: &[Stored],
+) -> Result<(), Error> {
+    let mut next = stored.iter().map(|run| run.number).max().unwrap_or(0) + 1;
+    let mut ids: Vec<Uuid> = Vec::with_capacity(expansion.runs.len());
+    for planned in &expansion.runs {
+        if let Some(known) = stored.iter().find(|run| run.point == planned.point) {
+            let shown = store::run::Shown {
+                label: &planned.label,
+                axes: serde_json::to_value(&planned.axes).expect("values are plain data"),
+                is_baseline: planned.is_baseline,
+                queue_order: planned.order.cast_signed(),
+            };
+            store::run::relabel(&mut *tx, known.run_id, &shown).await?;
+            ids.push(known.run_id);
+            continue;
+        }
+        let new = new_run(planned, next, &ids);
+        store::run::insert(tx, sweep, &new).await?;
+        ids.push(new.run_id);
+        next += 1;
+    }
+    Ok(())
+}
+
+/// `ids` are those of the runs before it, which are all that it can need.
+fn new_run(planned: &PlannedRun, number: i32, ids: &[Uuid]) -> NewRun {
+    NewRun {
+        run_id: Uuid::now_v7(),
+        number,
+        point: planned.point.clone(),
+        kind: diff::kind_word(planned.kind),
+        label: planned.label.clone(),
+        spec: serde_json::to_value(&planned.spec).expect("specs are plain data"),
+        axes: serde_json::to_value(&planned.axes).expect("values are plain data"),
+        is_baseline: planned.is_baseline,
+        slots: planned.slots.cast_signed(),
+        queue_order: planned.order.cast_signed(),
+        steps: diff::steps(&planned.spec).cast_signed(),
+        needs: planned.needs.iter().map(|&need| ids[need]).collect(),
+    }
+}

@@ -1,0 +1,160 @@
+//! The files that a sweep names: there, large enough, and pinned.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assay_api::expand::{Expansion, source_tokens_needed};
+use assay_api::spec::RunSpec;
+use assay_api::view::{FileError, SourceUse};
+use sha2::{Digest, Sha256};
+
+use crate::http::Error;
+
+/// Files that are not there, and sources that some run would pass over too often (2305.16264).
+pub(super) fn check(expansion: &Expansion, file: &str) -> Vec<FileError> {
+    let mut errors = Vec::new();
+    for (name, path) in files(expansion) {
+        if let Err(error) = fs::File::open(&path) {
+            let message = format!(
+                "the workers cannot read {path} ({error}): write the path of a file on this machine, \
+                 absolute or relative to the sweep file"
+            );
+            errors.push(at(file, &format!("data.sources.{name}.path"), &path, message));
+        }
+    }
+    if !errors.is_empty() {
+        return errors;
+    }
+    let limit = expansion.limits.epochs;
+    for used in measure(expansion) {
+        if limit < used.epochs_max {
+            let message = format!(
+                "some run would see `{}` {:.1} times (about {} tokens in the file), over `limits.epochs` = \
+                 {limit}: give it more data, a smaller share or fewer tokens, or raise the limit",
+                used.source, used.epochs_max, used.tokens
+            );
+            errors.push(at(file, &format!("data.sources.{}", used.source), &used.source, message));
+        }
+    }
+    errors
+}
+
+/// How often the runs see each source.
+///
+/// # Errors
+/// A file went away since it was checked.
+pub(super) fn uses(expansion: &Expansion) -> Result<Vec<SourceUse>, Error> {
+    Ok(measure(expansion))
+}
+
+fn files(expansion: &Expansion) -> BTreeSet<(String, String)> {
+    let of = |spec: &RunSpec| match spec {
+        RunSpec::Prepare(prepare) => Some((prepare.source.clone(), prepare.files.path.clone())),
+        RunSpec::Train(_) => None,
+    };
+    expansion.runs.iter().filter_map(|run| of(&run.spec)).collect()
+}
+
+/// One token a byte, less the held-out part: exact enough for `bytes`, and checked again by the
+/// worker, which knows.
+fn measure(expansion: &Expansion) -> Vec<SourceUse> {
+    let mut uses: BTreeMap<String, SourceUse> = BTreeMap::new();
+    for run in &expansion.runs {
+        let RunSpec::Train(train) = &run.spec else { continue };
+        for (name, needed) in source_tokens_needed(train) {
+            let source = &train.data.sources[&name];
+            let bytes = fs::metadata(&source.path).map_or(0, |meta| meta.len());
+            let tokens = keep(bytes, 1.0 - train.data.heldout.share).max(1);
+            let epochs = ratio(needed, tokens);
+            let entry = uses.entry(name.clone()).or_insert_with(|| SourceUse {
+                source: name,
+                bytes,
+                tokens,
+                epochs_min: epochs,
+                epochs_max: epochs,
+            });
+            entry.epochs_min = entry.epochs_min.min(epochs);
+            entry.epochs_max = entry.epochs_max.max(epochs);
+        }
+    }
+    uses.into_values().collect()
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "an estimate"
+)]
+fn keep(bytes: u64, share: f64) -> u64 {
+    (bytes as f64 * share) as u64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+fn ratio(a: u64, b: u64) -> f64 {
+    a as f64 / b as f64
+}
+
+/// Writes the fingerprint of every task into the specs: a worker that finds another task file stops.
+pub(super) fn pin_tasks(expansion: &mut Expansion, file: &str) -> Vec<FileError> {
+    let mut pins: BTreeMap<String, Result<String, String>> = BTreeMap::new();
+    let mut errors = BTreeMap::new();
+    for run in &mut expansion.runs {
+        let RunSpec::Train(train) = &mut run.spec else { continue };
+        for (name, task) in &mut train.eval.tasks {
+            let pin = pins.entry(task.path.clone()).or_insert_with(|| fingerprint(&task.path));
+            match pin {
+                Ok(pin) => task.sha256.clone_from(pin),
+                Err(message) => {
+                    let path = format!("eval.tasks.{name}.path");
+                    errors
+                        .entry(path.clone())
+                        .or_insert_with(|| at(file, &path, &task.path, message.clone()));
+                }
+            }
+        }
+    }
+    errors.into_values().collect()
+}
+
+/// SHA-256 of the task file and its data file, as `assay_trainer::task` has it.
+fn fingerprint(path: &str) -> Result<String, String> {
+    let read = |path: &Path| {
+        fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+    };
+    let task = read(Path::new(path))?;
+    let data = read(&data_file(Path::new(path), &task)?)?;
+    let mut hash = Sha256::new();
+    hash.update(&task);
+    hash.update(&data);
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Where a task's questions lie: `data`, or `dataset_kwargs.data_files` as lm-evaluation-harness has
+/// it; relative to the task file.
+fn data_file(path: &Path, task: &[u8]) -> Result<PathBuf, String> {
+    let shown = path.display();
+    let yaml: serde_yaml::Value = serde_yaml::from_slice(task)
+        .map_err(|error| format!("{shown} is no task file: {error}"))?;
+    let files = yaml.get("dataset_kwargs").and_then(|kwargs| kwargs.get("data_files"));
+    let files = files.and_then(|files| match files {
+        serde_yaml::Value::Mapping(splits) => splits.values().next(),
+        one => Some(one),
+    });
+    let name = yaml.get("data").or(files).and_then(serde_yaml::Value::as_str).ok_or_else(|| {
+        format!("{shown} names no data: write `dataset_kwargs: {{data_files: questions.jsonl}}`")
+    })?;
+    Ok(path.parent().unwrap_or(Path::new("/")).join(name))
+}
+
+/// An error at the line of the file that holds `word` (the end of a path, as people write it).
+pub(super) fn at(file: &str, path: &str, word: &str, message: String) -> FileError {
+    let tail = word.rsplit('/').next().unwrap_or(word);
+    let found = file.lines().enumerate().find_map(|(index, line)| {
+        line.find(tail).map(|column| (index + 1, column + 1, line.to_owned()))
+    });
+    let (line, column, text) = found.unwrap_or_default();
+    let number = |n| u32::try_from(n).unwrap_or(u32::MAX);
+    FileError { line: number(line), column: number(column), text, path: path.to_owned(), message }
+}

@@ -1,0 +1,319 @@
+//! What workers say: start, report, finish. Each is one transaction that locks its run first.
+//!
+//! **Invariant:** acknowledged means committed, and sent twice means stored once. A message of an
+//! attempt that is not the run's current one, or of a second instance of it, is refused.
+
+use std::collections::BTreeMap;
+
+use assay_api::RunId;
+use assay_api::spec::{RunSpec, TrainSpec};
+use assay_api::worker::{
+    DatasetInput, Finish, FinishRequest, FoundCheckpoint, Lease, ReportAnswer, ReportRequest,
+    StartAnswer, StartRequest, Wish, layout,
+};
+use sqlx::PgConnection;
+
+use crate::app::App;
+use crate::http::{Error, Speaker};
+use crate::store::attempt::{Current, Start};
+use crate::store::run::NeededResult;
+use crate::store::world::{self, Told};
+use crate::store::{self, attempt, evaluation, series};
+
+/// Points in one report: a worker sends twice a second, so this is far over what it measures.
+const POINTS_MAX: usize = 100_000;
+/// Metric batches in one report, and so about the series of one run.
+const BATCHES_MAX: usize = 1000;
+const NAME_MAX: usize = 200;
+
+/// Begins an attempt: picks the checkpoint to go on from, and hides what it overtakes.
+///
+/// # Errors
+/// 409: another instance runs this attempt, or it is no longer wanted.
+pub async fn start(
+    app: &App,
+    speaker: Speaker,
+    request: &StartRequest,
+) -> Result<StartAnswer, Error> {
+    let mut tx = app.store.db.begin().await?;
+    let current = current(&mut tx, speaker).await?;
+    let lease = Lease { lease_ms: app.lease_ms };
+    let (run, number) = (speaker.run, speaker.attempt.cast_signed());
+    let resume = match current.instance {
+        Some(instance) if instance == request.instance.0 => {
+            // its first start's answer was lost
+            attempt::resumed(&mut *tx, run, number).await?
+        }
+        Some(_) => {
+            return Err(refused(speaker, "another process runs it"));
+        }
+        None => {
+            let resume = latest(request, speaker.attempt);
+            let place = format!("{}, process {}", request.host, request.pid);
+            let row = Start { instance: request.instance, place, lease_ms: app.lease_ms, resume };
+            attempt::start(&mut *tx, run, number, &row).await?;
+            begin(&mut tx, speaker, row.resume.as_ref()).await?;
+            row.resume
+        }
+    };
+    let answer = inputs(&mut tx, run, resume, lease).await?;
+    tx.commit().await?;
+    Ok(answer)
+}
+
+/// The step and its consequences for what earlier attempts reported.
+async fn begin(
+    tx: &mut PgConnection,
+    speaker: Speaker,
+    resume: Option<&FoundCheckpoint>,
+) -> Result<(), Error> {
+    let (run, number) = (speaker.run, speaker.attempt.cast_signed());
+    world::tell(tx, run, &Told::started(speaker.attempt)).await?;
+    if let Some(found) = resume {
+        let path = layout::checkpoint(run, found.attempt, found.step);
+        let from = (found.attempt.cast_signed(), found.step.cast_signed());
+        let news = evaluation::accept_checkpoint(&mut *tx, run, from, &path).await?;
+        if news {
+            world::tell(tx, run, &Told::checkpoint_accepted(speaker.attempt, found.step)).await?;
+        }
+    }
+    // step 0 itself was measured before the first update: from scratch hides it too
+    let visible_to = resume.map_or(-1, |found| found.step.cast_signed());
+    if attempt::hide_beyond(tx, run, number, visible_to).await? {
+        series::recompute_latest(&mut *tx, run).await?;
+        store::run::rewritten(&mut *tx, run).await?;
+    }
+    Ok(())
+}
+
+/// The furthest complete checkpoint of an earlier attempt; of two at one step, the later attempt's.
+fn latest(request: &StartRequest, attempt: u32) -> Option<FoundCheckpoint> {
+    let earlier = request.checkpoints.iter().filter(|found| found.attempt < attempt);
+    earlier.max_by_key(|found| (found.step, found.attempt)).cloned()
+}
+
+/// What the run reads: its datasets, pinned, and the checkpoint that it begins from.
+async fn inputs(
+    tx: &mut PgConnection,
+    run: RunId,
+    resume: Option<FoundCheckpoint>,
+    lease: Lease,
+) -> Result<StartAnswer, Error> {
+    let asked = store::run::asked(&mut *tx, run).await?;
+    let spec: RunSpec = serde_json::from_value(asked.spec).map_err(anyhow::Error::from)?;
+    let results = store::run::needed_results(&mut *tx, run).await?;
+    let (datasets, base) = match &spec {
+        RunSpec::Prepare(_) => (BTreeMap::new(), None),
+        RunSpec::Train(train) => (datasets(train, &results)?, base(&results)),
+    };
+    Ok(StartAnswer { spec, point: asked.point, datasets, base, resume, lease })
+}
+
+fn datasets(
+    train: &TrainSpec,
+    results: &[NeededResult],
+) -> Result<BTreeMap<String, DatasetInput>, Error> {
+    let mut datasets = BTreeMap::new();
+    for result in results.iter().filter(|result| result.kind == "prepare") {
+        let spec = serde_json::from_value(result.spec.clone()).map_err(anyhow::Error::from)?;
+        let RunSpec::Prepare(prepare) = spec else { continue };
+        for (name, _) in train.data.sources.iter().filter(|(_, files)| **files == prepare.files) {
+            let (path, fingerprint) = (result.path.clone(), result.fingerprint.clone());
+            datasets.insert(name.clone(), DatasetInput { path, fingerprint });
+        }
+    }
+    Ok(datasets)
+}
+
+fn base(results: &[NeededResult]) -> Option<String> {
+    results.iter().find(|result| result.kind == "train").map(|result| result.path.clone())
+}
+
+/// Stores reports, in the order of their numbers, up to the first gap.
+///
+/// # Errors
+/// 409: the attempt is not current, or another instance runs it. 422: a report over a limit.
+pub async fn report(
+    app: &App,
+    speaker: Speaker,
+    request: &ReportRequest,
+) -> Result<ReportAnswer, Error> {
+    request.reports.iter().try_for_each(check)?;
+    let mut tx = app.store.db.begin().await?;
+    let current = current(&mut tx, speaker).await?;
+    if current.instance != Some(request.instance.0) {
+        return Err(refused(speaker, "another process runs it"));
+    }
+    let (run, number) = (speaker.run, speaker.attempt.cast_signed());
+    let seq_stored = match request.carried {
+        Some(earlier) => carried(&mut tx, speaker, &current, (earlier, request)).await?,
+        None => fresh(&mut tx, run, (number, current.seq_stored), request).await?,
+    };
+    let own = if request.carried.is_some() { current.seq_stored } else { seq_stored };
+    attempt::reported(&mut *tx, run, number, (own, app.lease_ms)).await?;
+    tx.commit().await?;
+    Ok(ReportAnswer {
+        seq_stored: seq_stored.unsigned_abs(),
+        lease: Lease { lease_ms: app.lease_ms },
+        wish: wish(&current),
+    })
+}
+
+async fn fresh(
+    tx: &mut PgConnection,
+    run: RunId,
+    (number, mut seq_stored): (i32, i64),
+    request: &ReportRequest,
+) -> Result<i64, Error> {
+    for report in &request.reports {
+        match report.seq.cast_signed() - seq_stored {
+            ..1 => (), // stored before
+            1 => {
+                store::report::insert(tx, run, number, report).await?;
+                seq_stored += 1;
+            }
+            2.. => break, // the worker sends again from what is stored
+        }
+    }
+    let last = request.reports.iter().rev().find_map(|report| report.progress.as_ref());
+    store::report::progress(tx, run, last).await?;
+    Ok(seq_stored)
+}
+
+/// Reports of an earlier attempt that the checkpoint carried, up to the step that was resumed.
+async fn carried(
+    tx: &mut PgConnection,
+    speaker: Speaker,
+    current: &Current,
+    (earlier, request): (u32, &ReportRequest),
+) -> Result<i64, Error> {
+    let Some(resumed) = current.resumed_step.filter(|_| earlier < speaker.attempt) else {
+        return Err(Error::Invalid(format!(
+            "attempt {} carries no reports of attempt {earlier}",
+            speaker.attempt
+        )));
+    };
+    let (run, number) = (speaker.run, earlier.cast_signed());
+    let missing = || Error::Invalid(format!("there was no attempt {earlier}"));
+    let stored = attempt::lock_seq_stored(&mut *tx, run, number).await?.ok_or_else(missing)?;
+    let mut highest = stored;
+    for report in request.reports.iter().filter(|report| stored < report.seq.cast_signed()) {
+        let report = up_to(report.clone(), resumed.unsigned_abs());
+        store::report::insert(tx, run, number, &report).await?;
+        highest = highest.max(report.seq.cast_signed());
+    }
+    attempt::store_seq(&mut *tx, run, number, highest).await?;
+    series::recompute_latest(&mut *tx, run).await?;
+    Ok(highest)
+}
+
+/// A report without its points and scores beyond `step`.
+fn up_to(mut report: assay_api::worker::Report, step: u64) -> assay_api::worker::Report {
+    for batch in &mut report.metrics {
+        let n = batch.steps.partition_point(|&at| at <= step);
+        batch.steps.truncate(n);
+        batch.values.truncate(n);
+        batch.times.truncate(n);
+    }
+    report.metrics.retain(|batch| !batch.steps.is_empty());
+    report.evaluations.retain(|evaluation| evaluation.step <= step);
+    report.checkpoints.retain(|saved| saved.step <= step);
+    report
+}
+
+fn check(report: &assay_api::worker::Report) -> Result<(), Error> {
+    let invalid = |message| Err(Error::Invalid(format!("report {}: {message}", report.seq)));
+    if BATCHES_MAX < report.metrics.len() {
+        return invalid(format!("over {BATCHES_MAX} series: send them in parts"));
+    }
+    if POINTS_MAX < report.metrics.iter().map(|batch| batch.steps.len()).sum() {
+        return invalid(format!("over {POINTS_MAX} points: send them in parts"));
+    }
+    for batch in &report.metrics {
+        let n = batch.steps.len();
+        if n == 0 || batch.values.len() != n || batch.times.len() != n {
+            return invalid(format!("the columns of `{}` are empty or differ", batch.name));
+        }
+        if batch.name.is_empty() || NAME_MAX < batch.name.len() || batch.name.contains('\0') {
+            return invalid(format!("a series name is empty or over {NAME_MAX} bytes"));
+        }
+        if !batch.steps.is_sorted_by(|a, b| a < b) {
+            return invalid(format!("the steps of `{}` do not ascend", batch.name));
+        }
+    }
+    Ok(())
+}
+
+/// What is wanted of the worker, as the run's state has it.
+fn wish(current: &Current) -> Wish {
+    match (current.state.as_str(), current.outcome.as_deref(), current.cause.as_deref()) {
+        ("stopping", None, Some("preempted")) => Wish::CheckpointAndStop,
+        ("stopping", ..) => Wish::Stop,
+        _ if current.wants_stop => Wish::CheckpointAndStop,
+        _ => Wish::Continue,
+    }
+}
+
+/// Ends an attempt as its worker saw it. Terminal state and reason are stored before anything is
+/// deleted.
+///
+/// # Errors
+/// 409: the attempt is not current, or another instance runs it.
+pub async fn finish(app: &App, speaker: Speaker, request: &FinishRequest) -> Result<(), Error> {
+    let mut tx = app.store.db.begin().await?;
+    let current = current(&mut tx, speaker).await?;
+    if current.instance != Some(request.instance.0) {
+        return Err(refused(speaker, "another process runs it"));
+    }
+    let run = speaker.run;
+    let told = match &request.finish {
+        Finish::Succeeded { step, path, fingerprint, tokens } => {
+            let number = speaker.attempt.cast_signed();
+            let (what, left) = ((*step, *tokens), (path.as_str(), fingerprint.as_str()));
+            store::run::insert_result(&mut *tx, run, number, what, left).await?;
+            match pin(&mut tx, run, fingerprint).await? {
+                None => Told::succeeded(speaker.attempt, *step),
+                Some(mismatch) => Told::failed(speaker.attempt, (*step, true), mismatch),
+            }
+        }
+        Finish::Diverged { step, reason } => Told::diverged(speaker.attempt, *step, reason.clone()),
+        Finish::Error { step, message, is_final } => {
+            Told::failed(speaker.attempt, (*step, *is_final), message.clone())
+        }
+        Finish::Preempted { step } => Told::preempted(speaker.attempt, *step),
+    };
+    match world::tell(&mut tx, run, &told).await {
+        Ok(()) => (),
+        // said before, and its answer was lost; or the run is being cancelled, which stands
+        Err(world::TellError::Illegal(_)) if current.state == "stopping" => (),
+        Err(error) => return Err(error.into()),
+    }
+    tx.commit().await?;
+    app.wake().await?;
+    Ok(())
+}
+
+/// The data that the sweep is about; a sentence where this run prepared other data.
+async fn pin(
+    tx: &mut PgConnection,
+    run: RunId,
+    fingerprint: &str,
+) -> Result<Option<String>, Error> {
+    let asked = store::run::asked(&mut *tx, run).await?;
+    if asked.spec.get("kind").and_then(|kind| kind.as_str()) != Some("prepare") {
+        return Ok(None);
+    }
+    let pinned = store::sweep::pin(&mut *tx, asked.sweep_id, &asked.point, fingerprint).await?;
+    let mismatch = "the source has changed since this sweep first read it: a sweep is about one set of data; \
+                    put the old file back, or apply the new one as a sweep of its own";
+    Ok((pinned != fingerprint).then(|| mismatch.to_owned()))
+}
+
+async fn current(tx: &mut PgConnection, speaker: Speaker) -> Result<Current, Error> {
+    let current = attempt::lock_current(tx, speaker.run, speaker.attempt.cast_signed()).await?;
+    current.ok_or_else(|| refused(speaker, "it is no longer the run's current attempt"))
+}
+
+fn refused(speaker: Speaker, why: &str) -> Error {
+    Error::Conflict(format!("attempt {} of run {}: {why}", speaker.attempt, speaker.run))
+}

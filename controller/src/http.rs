@@ -1,0 +1,56 @@
+//! The API under `/api/v1`, and the browser's files beside it.
+//!
+//! **Invariant:** writes intent and wakes the loop; never calls a pool, holds no SQL.
+
+mod assets;
+mod error;
+mod pools;
+mod runs;
+mod series;
+mod stream;
+mod sweeps;
+mod worker;
+
+pub use error::Error;
+pub use worker::Speaker;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::app::App;
+
+/// A sweep file of 10,000 points in a list is about 1 MB.
+const BODY_MAX: usize = 4 << 20;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Assay", description = "Ablation sweeps for continued pretraining"),
+    components(schemas(assay_api::view::StreamEvent))
+)]
+struct Doc;
+
+fn api() -> OpenApiRouter<App> {
+    let people = OpenApiRouter::new()
+        .merge(sweeps::router())
+        .merge(stream::router())
+        .merge(runs::router())
+        .merge(series::router())
+        .merge(pools::router())
+        .layer(DefaultBodyLimit::max(BODY_MAX));
+    OpenApiRouter::with_openapi(Doc::openapi()).nest("/api/v1", people.merge(worker::router()))
+}
+
+/// Everything that the controller answers. A function of `App`, so that tests need no port.
+pub fn router(app: App) -> Router {
+    let (router, _) = api().split_for_parts();
+    router.fallback(assets::file).with_state(app)
+}
+
+/// The contract as JSON, as it is committed for the browser's types.
+#[must_use]
+pub fn openapi() -> String {
+    let (_, doc) = api().split_for_parts();
+    doc.to_pretty_json().expect("the document is plain data")
+}

@@ -1,0 +1,62 @@
+//! Every error that a client sees: precise inside, kind outside.
+
+use assay_api::view::{FileError, Problem};
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use tracing::error;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{0}")]
+    NotFound(String),
+    /// What is wanted is illegal in the state that it is in.
+    #[error("{0}")]
+    Conflict(String),
+    #[error("{0}")]
+    Invalid(String),
+    /// A sweep file, with every error and its place.
+    #[error("the sweep file has {} error{}", .0.len(), if .0.len() == 1 { "" } else { "s" })]
+    File(Vec<FileError>),
+    #[error("the attempt's secret is missing or wrong")]
+    Unauthorized,
+    /// The log has it all, the client nothing.
+    #[error("internal error: see the controller's log")]
+    Internal(#[source] anyhow::Error),
+}
+
+impl Error {
+    fn kind(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+            Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
+            Self::Invalid(_) | Self::File(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        if let Self::Internal(source) = &self {
+            error!(error = format!("{source:#}"), "a request failed: {source:#}");
+        }
+        let (status, kind) = self.kind();
+        let error = self.to_string();
+        let errors = if let Self::File(errors) = self { errors } else { Vec::new() };
+        (status, Json(Problem { error, kind: kind.to_owned(), errors })).into_response()
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Internal(error.into())
+    }
+}
+
+impl From<anyhow::Error> for Error {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Internal(error)
+    }
+}

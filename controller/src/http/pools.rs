@@ -1,0 +1,29 @@
+//! Pools, and how the loop is doing.
+
+use axum::Json;
+use axum::extract::State;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use assay_api::view::{LoopView, PoolView};
+
+use super::Error;
+use crate::app::App;
+use crate::store;
+
+pub(super) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(schedule))
+}
+
+/// Where attempts run, and how full it is there.
+#[utoipa::path(get, path = "/pools", tag = "pools", responses((status = 200, body = [PoolView])))]
+async fn list(State(app): State<App>) -> Result<Json<Vec<PoolView>>, Error> {
+    let used = store::world::slots_used(&app.store.db, app.pool.name()).await?;
+    Ok(Json(vec![app.pool.view(used)]))
+}
+
+/// What the scheduling loop did last.
+#[utoipa::path(get, path = "/loops/schedule", tag = "pools", responses((status = 200, body = LoopView)))]
+async fn schedule(State(app): State<App>) -> Json<LoopView> {
+    Json(app.last_activation())
+}

@@ -1,0 +1,85 @@
+//! Runs: shown, their logs, cancelled, retried.
+
+use assay_api::RunId;
+use assay_api::view::{LogPage, Problem, RunView};
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Error;
+use crate::app::App;
+use crate::intent;
+use crate::store::{self, view};
+
+const LOG_LINES_MAX: u32 = 5000;
+
+pub(super) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(show))
+        .routes(routes!(logs))
+        .routes(routes!(cancel))
+        .routes(routes!(retry))
+}
+
+/// One run, with everything about it but its points and lines.
+#[utoipa::path(get, path = "/runs/{run_id}", tag = "runs", params(("run_id" = RunId, Path)),
+    responses((status = 200, body = RunView), (status = 404, body = Problem)))]
+async fn show(State(app): State<App>, Path(run): Path<RunId>) -> Result<Json<RunView>, Error> {
+    let mut tx = view::snapshot(&app.store.db).await?;
+    let missing = || Error::NotFound(format!("no run {run}"));
+    let row = view::runs(&mut tx, view::Rows::One(run)).await?.pop().ok_or_else(missing)?;
+    let asked = store::run::asked(&mut *tx, run).await?;
+    Ok(Json(RunView {
+        row,
+        sweep: asked.sweep,
+        spec: serde_json::from_value(asked.spec).map_err(anyhow::Error::from)?,
+        point: asked.point,
+        needs: view::needs(&mut *tx, run).await?,
+        attempts: store::attempt::of_run(&mut *tx, run).await?,
+        checkpoints: store::evaluation::checkpoints(&mut *tx, run).await?,
+        evaluations: store::evaluation::of_run(&mut *tx, run).await?,
+        events: view::events(&mut *tx, run).await?,
+        series: store::series::names_of_run(&mut *tx, run).await?,
+    }))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+struct Page {
+    /// Only lines after this one; 0: from the beginning.
+    #[serde(default)]
+    after: i64,
+    /// At most so many, 1 to 5000.
+    limit: Option<u32>,
+}
+
+/// What the run's workers printed, oldest first.
+#[utoipa::path(get, path = "/runs/{run_id}/logs", tag = "runs", params(("run_id" = RunId, Path), Page),
+    responses((status = 200, body = LogPage)))]
+async fn logs(
+    State(app): State<App>,
+    Path(run): Path<RunId>,
+    Query(page): Query<Page>,
+) -> Result<Json<LogPage>, Error> {
+    let limit = page.limit.unwrap_or(1000).clamp(1, LOG_LINES_MAX);
+    Ok(Json(store::log_line::page(&app.store.db, run, page.after, limit.into()).await?))
+}
+
+/// Cancels a run that has not ended.
+#[utoipa::path(post, path = "/runs/{run_id}/cancel", tag = "runs", params(("run_id" = RunId, Path)),
+    responses((status = 202), (status = 404, body = Problem), (status = 409, body = Problem)))]
+async fn cancel(State(app): State<App>, Path(run): Path<RunId>) -> Result<StatusCode, Error> {
+    intent::cancel_run(&app, run).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// Queues a run again that ended without success, with new budgets.
+#[utoipa::path(post, path = "/runs/{run_id}/retry", tag = "runs", params(("run_id" = RunId, Path)),
+    responses((status = 202), (status = 404, body = Problem), (status = 409, body = Problem)))]
+async fn retry(State(app): State<App>, Path(run): Path<RunId>) -> Result<StatusCode, Error> {
+    intent::retry_run(&app, run).await?;
+    Ok(StatusCode::ACCEPTED)
+}

@@ -1,0 +1,75 @@
+//! Points of many series at once.
+
+use assay_api::view::{Problem, SeriesAnswer, SeriesPoints, SeriesQuery};
+use assay_series::{downsample, merge};
+use axum::Json;
+use axum::extract::State;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Error;
+use crate::app::App;
+use crate::store;
+use crate::store::series::SeriesChunks;
+
+/// A chart of more runs than this is no chart.
+const RUNS_MAX: usize = 1000;
+const NAMES_MAX: usize = 100;
+/// Two points for every pixel column of a wide screen would be 5,000; a chart gets one for two.
+const BUCKETS_MAX: u32 = 1000;
+
+pub(super) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(query))
+}
+
+/// Points of many runs and series, downsampled.
+#[utoipa::path(post, path = "/series/query", tag = "series", request_body = SeriesQuery,
+    responses((status = 200, body = SeriesAnswer), (status = 422, body = Problem)))]
+async fn query(
+    State(app): State<App>,
+    Json(query): Json<SeriesQuery>,
+) -> Result<Json<SeriesAnswer>, Error> {
+    check(&query)?;
+    let range = (step_or(query.from, 0), step_or(query.to, i64::MAX));
+    let runs: Vec<_> = query.runs.iter().map(|run| run.0).collect();
+    let chunks = store::series::chunks(&app.store.db, &runs, &query.names, range).await?;
+    let series = chunks.into_iter().map(|series| points(&series, range, query.buckets)).collect();
+    Ok(Json(SeriesAnswer { series }))
+}
+
+fn check(query: &SeriesQuery) -> Result<(), Error> {
+    let SeriesQuery { runs, names, buckets, .. } = query;
+    let over = |what, n, max| {
+        Error::Invalid(format!("{n} {what} asked for; the limit is {max}: ask in parts"))
+    };
+    if RUNS_MAX < runs.len() {
+        return Err(over("runs", runs.len(), RUNS_MAX));
+    }
+    if NAMES_MAX < names.len() {
+        return Err(over("series names", names.len(), NAMES_MAX));
+    }
+    if !(2..=BUCKETS_MAX).contains(buckets) {
+        return Err(Error::Invalid(format!(
+            "`buckets` is {buckets}; it must be 2 to {BUCKETS_MAX}"
+        )));
+    }
+    Ok(())
+}
+
+fn step_or(step: Option<u64>, default: i64) -> i64 {
+    step.map_or(default, |step| i64::try_from(step).unwrap_or(i64::MAX))
+}
+
+/// One series as it is drawn.
+pub(super) fn points(series: &SeriesChunks, range: (i64, i64), buckets: u32) -> SeriesPoints {
+    let limit = usize::try_from(buckets).expect("32 bits fit");
+    let drawn = downsample(&merge(&series.chunks, range), limit);
+    SeriesPoints {
+        run_id: series.run_id,
+        name: series.name.clone(),
+        width: drawn.width,
+        steps: drawn.points.steps.iter().map(|step| step.unsigned_abs()).collect(),
+        values: drawn.points.values,
+        times: drawn.points.times,
+    }
+}

@@ -1,0 +1,107 @@
+//! What changes in a sweep, as it changes: one stream of server-sent events with a cursor.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use assay_api::SweepId;
+use assay_api::view::{Problem, StreamEvent};
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures_util::Stream;
+use serde::Deserialize;
+use tracing::warn;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{Error, sweeps};
+use crate::app::App;
+use crate::store::{self, view};
+
+/// At most two events per second and client: more than an eye can use.
+const PACE: Duration = Duration::from_millis(500);
+/// A busy sweep sends the tail of each series; whoever missed more starts over.
+const BUCKETS: u32 = 1000;
+
+pub(super) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(stream))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+struct From {
+    /// The cursor of the view that these changes follow; a reconnecting browser sends it as
+    /// `Last-Event-ID`, which counts more.
+    cursor: Option<i64>,
+}
+
+/// Changes of a sweep from the cursor on: run rows, and new points.
+#[utoipa::path(get, path = "/sweeps/{name}/stream", tag = "sweeps",
+    params(("name" = String, Path, description = "name of the sweep"), From),
+    responses((status = 200, body = StreamEvent, content_type = "text/event-stream"),
+        (status = 404, body = Problem)))]
+async fn stream(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Query(from): Query<From>,
+    headers: HeaderMap,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Error> {
+    let sweep = sweeps::find(&app, &name).await?;
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+    let cursor = last.or(from.cursor).unwrap_or(0);
+    Ok(Sse::new(changes(app, sweep, cursor)).keep_alive(KeepAlive::default()))
+}
+
+fn changes(
+    app: App,
+    sweep: SweepId,
+    mut cursor: i64,
+) -> impl Stream<Item = Result<Event, Infallible>> {
+    async_stream::stream! {
+        let mut pace = tokio::time::interval(PACE);
+        pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = pace.tick() => (),
+                () = app.shutdown.cancelled() => return,
+            }
+            match since(&app, sweep, cursor).await {
+                Ok((next, events)) => {
+                    cursor = next;
+                    for event in events {
+                        let data = serde_json::to_string(&event).expect("views are plain data");
+                        yield Ok(Event::default().id(cursor.to_string()).data(data));
+                    }
+                }
+                Err(error) => warn!(%error, sweep.id = %sweep, "a stream could not read: {error}"),
+            }
+        }
+    }
+}
+
+/// What was committed from `cursor` on, and the cursor after it.
+async fn since(
+    app: &App,
+    sweep: SweepId,
+    cursor: i64,
+) -> Result<(i64, Vec<StreamEvent>), sqlx::Error> {
+    let mut tx = view::snapshot(&app.store.db).await?;
+    let horizon = view::horizon(&mut *tx).await?;
+    let file = view::sweep_file(&mut *tx, sweep).await?;
+    if cursor <= file.rewritten && file.rewritten < horizon {
+        return Ok((horizon, vec![StreamEvent::Reset]));
+    }
+    let mut events = Vec::new();
+    let runs = view::runs(&mut tx, view::Rows::Changed(sweep, cursor, horizon)).await?;
+    let is_changed = cursor <= file.changed && file.changed < horizon;
+    if is_changed || !runs.is_empty() {
+        let mut summary = view::sweeps(&mut *tx, view::Which::One(sweep)).await?;
+        events.push(StreamEvent::Runs { sweep: summary.remove(0), runs });
+    }
+    let chunks = store::series::changed_chunks(&mut *tx, sweep, (cursor, horizon)).await?;
+    if !chunks.is_empty() {
+        let draw = |series| super::series::points(&series, (0, i64::MAX), BUCKETS);
+        events.push(StreamEvent::Points { series: chunks.into_iter().map(draw).collect() });
+    }
+    Ok((horizon, events))
+}

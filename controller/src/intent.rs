@@ -1,0 +1,74 @@
+//! What people want: written as a step, then the loop is woken. A run that has ended is left alone
+//! where many are meant, and an error where one is.
+
+use assay_api::{RunId, SweepId};
+use assay_scheduler::Event;
+use sqlx::PgConnection;
+
+use crate::app::App;
+use crate::http::Error;
+use crate::store;
+use crate::store::world::{self, TellError, Told};
+
+/// # Errors
+/// 409: it has ended or is being cancelled. 404: there is no such run.
+pub async fn cancel_run(app: &App, run: RunId) -> Result<(), Error> {
+    tell(app, run, &cancelled()).await
+}
+
+/// # Errors
+/// 409: it has not ended, or succeeded. 404: there is no such run.
+pub async fn retry_run(app: &App, run: RunId) -> Result<(), Error> {
+    tell(app, run, &Told::plainly(Event::Retry)).await
+}
+
+/// Cancels what has not ended, in one transaction.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn cancel_sweep(app: &App, sweep: SweepId) -> Result<(), Error> {
+    let mut tx = app.store.db.begin().await?;
+    for run in store::run::of_sweep(&mut *tx, sweep).await? {
+        if run.state != "done" {
+            cancel_in(&mut tx, RunId(run.run_id)).await?;
+        }
+    }
+    tx.commit().await?;
+    Ok(app.wake().await?)
+}
+
+pub(crate) async fn cancel_in(tx: &mut PgConnection, run: RunId) -> Result<(), Error> {
+    unless_ended(world::tell(tx, run, &cancelled()).await)
+}
+
+pub(crate) async fn retry_in(tx: &mut PgConnection, run: RunId) -> Result<(), Error> {
+    unless_ended(world::tell(tx, run, &Told::plainly(Event::Retry)).await)
+}
+
+fn cancelled() -> Told {
+    Told { event: Event::Cancel, reason: Some("cancelled by a person".to_owned()) }
+}
+
+async fn tell(app: &App, run: RunId, told: &Told) -> Result<(), Error> {
+    let mut tx = app.store.db.begin().await?;
+    world::tell(&mut tx, run, told).await?;
+    tx.commit().await?;
+    Ok(app.wake().await?)
+}
+
+fn unless_ended(told: Result<(), TellError>) -> Result<(), Error> {
+    match told {
+        Ok(()) | Err(TellError::Illegal(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl From<TellError> for Error {
+    fn from(error: TellError) -> Self {
+        match error {
+            TellError::Illegal(step) => Self::Conflict(step.to_string()),
+            TellError::Missing(run) => Self::NotFound(format!("no run {run}")),
+            TellError::Store(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The local pool: worker processes on this machine, which outlive the controller and are found
+//! again.
+//!
+//! Every attempt has a folder of its own, `attempts/<run>/<attempt>`. A small parent
+//! (`assay-worker supervise`) starts the worker, writes down who both are (process id and start
+//! time: a process id alone comes again) and, at the end, how it ended. What the folders say is all
+//! that `observe` reads, so that a controller that has just started sees what the last one left.
+//!
+//! A folder without a process is an attempt whose start was lost: ensuring it starts it again, which
+//! is harmless, as the first instance to speak is the only one that may.
+
+mod process;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::Context;
+use assay_api::RunId;
+use assay_api::process::{EXIT_FILE, ExitFile, PROCESS_FILE, ProcessFile};
+use assay_api::view::PoolKind;
+use assay_api::worker::env;
+use assay_scheduler::AttemptSeen;
+use futures_util::future::BoxFuture;
+
+use super::{AttemptKey, Pool, Stop};
+
+const NAME: &str = "local";
+
+#[derive(Debug)]
+pub struct LocalPool {
+    /// Attempts that are alive or not yet forgotten.
+    attempts: PathBuf,
+    /// Folders of forgotten ones: their output is kept.
+    ended: PathBuf,
+    /// Datasets and checkpoints.
+    storage: PathBuf,
+    worker: PathBuf,
+    controller_url: String,
+    slots: u32,
+    trouble: Mutex<Option<String>>,
+}
+
+impl LocalPool {
+    /// Makes its folders in `data`.
+    ///
+    /// # Errors
+    /// A folder cannot be made.
+    pub fn new(
+        data: &Path,
+        worker: PathBuf,
+        controller_url: String,
+        slots: u32,
+    ) -> anyhow::Result<Self> {
+        let folder = |name| {
+            let path = data.join(name);
+            fs::create_dir_all(&path)
+                .with_context(|| format!("cannot make {}", path.display()))
+                .map(|()| path)
+        };
+        let (attempts, ended) = (folder("attempts")?, folder("ended")?);
+        let (storage, trouble) = (folder("storage")?, Mutex::new(None));
+        Ok(Self { attempts, ended, storage, worker, controller_url, slots, trouble })
+    }
+
+    fn folder(&self, key: AttemptKey) -> PathBuf {
+        self.attempts.join(key.run.to_string()).join(key.attempt.to_string())
+    }
+
+    fn look(&self) -> anyhow::Result<BTreeMap<AttemptKey, AttemptSeen>> {
+        let mut seen = BTreeMap::new();
+        for run in entries(&self.attempts)? {
+            for attempt in entries(&run)? {
+                let Some(key) = key(&attempt) else { continue };
+                if let Some(what) = see(&attempt)? {
+                    seen.insert(key, what);
+                }
+            }
+        }
+        Ok(seen)
+    }
+
+    fn begin(&self, key: AttemptKey, secret: &str) -> anyhow::Result<()> {
+        let folder = self.folder(key);
+        if folder.join(PROCESS_FILE).exists() {
+            return Ok(());
+        }
+        fs::create_dir_all(&folder)?;
+        let output = fs::File::create(folder.join("supervisor.log"))?;
+        let mut command = Command::new(&self.worker);
+        command
+            .args(["supervise", "--"])
+            .arg(&self.worker)
+            .arg("run")
+            .current_dir(&folder)
+            .env(env::CONTROLLER, &self.controller_url)
+            .env(env::RUN, key.run.to_string())
+            .env(env::ATTEMPT, key.attempt.to_string())
+            .env(env::SECRET, secret)
+            .env(env::STORAGE, &self.storage)
+            .env(env::SCRATCH, &folder)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output);
+        let what = || format!("cannot start {}", self.worker.display());
+        let child = command.spawn().with_context(what)?;
+        // waited for, or it would stay behind as a zombie; its end is read from its file
+        std::thread::spawn(move || reap(child));
+        Ok(())
+    }
+
+    fn end(&self, key: AttemptKey, stop: Stop) -> anyhow::Result<()> {
+        if let Some(file) = read::<ProcessFile>(&self.folder(key).join(PROCESS_FILE))? {
+            process::signal(&file, stop)?;
+        }
+        Ok(())
+    }
+
+    fn forget(&self, key: AttemptKey) -> anyhow::Result<()> {
+        self.end(key, Stop::AtOnce)?;
+        let folder = self.folder(key);
+        if matches!(see(&folder)?, Some(AttemptSeen::Running { .. })) {
+            // seen again at the next look, once the signal has done its work
+            return Ok(());
+        }
+        let place = self.ended.join(key.run.to_string());
+        fs::create_dir_all(&place)?;
+        match fs::rename(&folder, place.join(key.attempt.to_string())) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What an attempt's folder says. None: nothing was started, or its start was lost.
+fn see(folder: &Path) -> anyhow::Result<Option<AttemptSeen>> {
+    if let Some(exit) = read::<ExitFile>(&folder.join(EXIT_FILE))? {
+        return Ok(Some(AttemptSeen::Ended { exit: process::exit(&exit) }));
+    }
+    let Some(file) = read::<ProcessFile>(&folder.join(PROCESS_FILE))? else { return Ok(None) };
+    if process::is_alive(&file)? {
+        return Ok(Some(AttemptSeen::Running { since: process::began(&file) }));
+    }
+    // it may have ended between the two looks
+    let exit = read::<ExitFile>(&folder.join(EXIT_FILE))?;
+    let exit = exit.map_or(assay_scheduler::Exit::Unknown, |exit| process::exit(&exit));
+    Ok(Some(AttemptSeen::Ended { exit }))
+}
+
+fn reap(mut child: std::process::Child) {
+    if let Err(error) = child.wait() {
+        tracing::warn!(%error, "could not wait for a worker's parent: {error}");
+    }
+}
+
+fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(folder) {
+        // forgotten between the two looks
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
+    }
+}
+
+/// A file that appears whole or not at all.
+fn read<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(
+            serde_json::from_slice(&bytes)
+                .with_context(|| format!("cannot read {}", path.display()))?,
+        )),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+fn key(folder: &Path) -> Option<AttemptKey> {
+    let attempt = folder.file_name()?.to_str()?.parse().ok()?;
+    let run: RunId = folder.parent()?.file_name()?.to_str()?.parse().ok()?;
+    Some(AttemptKey { run, attempt })
+}
+
+impl Pool for LocalPool {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn kind(&self) -> PoolKind {
+        PoolKind::Local
+    }
+
+    fn capacity(&self) -> u32 {
+        self.slots
+    }
+
+    fn observe(&self) -> BoxFuture<'_, anyhow::Result<BTreeMap<AttemptKey, AttemptSeen>>> {
+        Box::pin(async {
+            let seen = tokio::task::block_in_place(|| self.look());
+            let trouble = seen.as_ref().err().map(|error| format!("{error:#}"));
+            *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+            seen
+        })
+    }
+
+    fn ensure(&self, key: AttemptKey, secret: String) -> BoxFuture<'_, anyhow::Result<()>> {
+        Box::pin(async move { tokio::task::block_in_place(|| self.begin(key, &secret)) })
+    }
+
+    fn stop(&self, key: AttemptKey, stop: Stop) -> BoxFuture<'_, anyhow::Result<()>> {
+        Box::pin(async move { tokio::task::block_in_place(|| self.end(key, stop)) })
+    }
+
+    fn delete(&self, key: AttemptKey) -> BoxFuture<'_, anyhow::Result<()>> {
+        Box::pin(async move { tokio::task::block_in_place(|| self.forget(key)) })
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

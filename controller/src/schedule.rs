@@ -1,0 +1,265 @@
+//! The loop: observe, plan, commit, perform. The same whether a timer, a user or a dead process woke
+//! it. No retry inside an activation: the next one is the retry.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Context;
+use assay_api::RunId;
+use assay_api::view::LoopView;
+use assay_scheduler::{
+    self as scheduler, Action, Attempt, AttemptSeen, Event, Observed, Plan, Pool, State, Time,
+    Urgency, Verb, World,
+};
+use chrono::Utc;
+use sqlx::postgres::PgListener;
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::pool::{AttemptKey, Stop};
+use crate::store::leader::{self, LeaderProof};
+use crate::store::world::{self, Rows, Told};
+use crate::store::{self, CHANNEL};
+
+/// Nothing depends on being woken: this often the world is looked at anyway.
+const POLL: Duration = Duration::from_secs(1);
+/// A leader that is silent for so long has lost the lead.
+const LEADER_TTL: Duration = Duration::from_secs(15);
+/// How long a worker that was asked to stop may take to save a checkpoint.
+const GRACE: Duration = Duration::from_secs(60);
+/// Between two looks at whether everything has stopped.
+const DRAIN_POLL: Duration = Duration::from_millis(100);
+
+/// What the loop remembers between activations.
+#[derive(Debug, Default)]
+struct Memory {
+    /// Since when reports could be stored without a break.
+    reports_since: Option<Time>,
+}
+
+/// What one activation did.
+#[derive(Debug, Default)]
+struct Activation {
+    steps: usize,
+    actions: usize,
+    is_follower: bool,
+}
+
+/// Runs until shutdown.
+pub async fn run(app: App) {
+    let listening = tokio::spawn(listen(app.clone()));
+    let mut memory = Memory::default();
+    while !app.shutdown.is_cancelled() {
+        // enabled before looking, so that a wake during the look is not lost
+        let woken = app.wake.notified();
+        tokio::pin!(woken);
+        woken.as_mut().enable();
+
+        let more = report(&app, &mut memory).await;
+        if more {
+            continue;
+        }
+        tokio::select! {
+            () = woken => (),
+            () = tokio::time::sleep(POLL) => (),
+            () = app.shutdown.cancelled() => (),
+        }
+    }
+    listening.abort();
+}
+
+/// One activation, its report kept for `GET /loops/schedule`. True: what follows from its steps can
+/// be planned at once.
+async fn report(app: &App, memory: &mut Memory) -> bool {
+    let (began_at, began) = (Utc::now(), Instant::now());
+    let done = activate(app, memory).await;
+    let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let view = LoopView { began_at: Some(began_at), took_ms, ..LoopView::default() };
+    match done {
+        Ok(Activation { steps, actions, is_follower }) => {
+            if 0 < steps {
+                info!(steps, actions, took_ms, "{steps} steps, {actions} actions in {took_ms} ms");
+            }
+            let count = |n| u32::try_from(n).unwrap_or(u32::MAX);
+            let (n_steps, n_actions) = (count(steps), count(actions));
+            app.record_activation(LoopView {
+                steps: n_steps,
+                actions: n_actions,
+                is_follower,
+                ..view
+            });
+            0 < steps
+        }
+        Err(failure) => {
+            // nobody could be heard while the database was away
+            memory.reports_since = None;
+            let text = format!("{failure:#}");
+            error!(error = text, "the scheduling loop failed and will try again: {text}");
+            app.record_activation(LoopView { error: Some(text), ..view });
+            false
+        }
+    }
+}
+
+async fn activate(app: &App, memory: &mut Memory) -> anyhow::Result<Activation> {
+    let lead = leader::lead(&app.store.db, &app.name, LEADER_TTL).await;
+    let Some(proof) = lead.context("cannot ask who leads")? else {
+        memory.reports_since = None;
+        return Ok(Activation { is_follower: true, ..Activation::default() });
+    };
+    let rows = {
+        let mut tx = store::view::snapshot(&app.store.db).await?;
+        world::load(&mut tx, app.pool.name()).await.context("cannot read the runs")?
+    };
+    let reports_since = *memory.reports_since.get_or_insert(rows.now);
+    let world = observe(app, &rows, reports_since).await;
+
+    let plan = scheduler::plan(&world);
+    let steps = commit(app, proof, &rows, &plan).await.context("cannot store the plan")?;
+    for action in &plan.actions {
+        perform(app, *action).await;
+    }
+    Ok(Activation { steps, actions: plan.actions.len(), is_follower: false })
+}
+
+/// Rows first, pools after: what is planned from a row that has moved since is refused.
+async fn observe(app: &App, rows: &Rows, reports_since: Time) -> World {
+    let observed = match app.pool.observe().await {
+        Ok(seen) => Observed::Known(seen.into_iter().map(known).collect()),
+        Err(error) => Observed::Unknown { why: format!("{error:#}") },
+    };
+    let pool = Pool {
+        name: app.pool.name().to_owned(),
+        capacity: app.pool.capacity(),
+        lease_ms: app.lease_ms,
+        grace_ms: u64::try_from(GRACE.as_millis()).expect("a minute fits"),
+        observed,
+    };
+    let mut sweeps = rows.sweeps.clone();
+    if app.is_draining() {
+        sweeps.values_mut().for_each(|sweep| sweep.paused = true);
+    }
+    World {
+        now: rows.now,
+        reports_since,
+        runs: rows.runs.iter().map(|(id, found)| (*id, found.run.clone())).collect(),
+        needs: rows.needs.clone(),
+        sweeps,
+        pools: BTreeMap::from([(world::POOL, pool)]),
+    }
+}
+
+fn known((key, seen): (AttemptKey, AttemptSeen)) -> ((scheduler::RunId, Attempt), AttemptSeen) {
+    ((scheduler::RunId(key.run.0.as_u128()), Attempt(key.attempt)), seen)
+}
+
+/// All in one transaction that holds the lead; each step is guarded by the version that it was
+/// planned from. Returns how many were written.
+async fn commit(app: &App, proof: LeaderProof, rows: &Rows, plan: &Plan) -> anyhow::Result<usize> {
+    let mut tx = app.store.db.begin().await?;
+    if !leader::hold(&mut *tx, proof).await? {
+        return Ok(0);
+    }
+    let mut written = 0;
+    for (id, event) in &plan.steps {
+        let found = &rows.runs[id];
+        let told = explained(rows, *id, *event);
+        if world::commit(&mut tx, rows.now, found, &told).await? {
+            written += 1;
+            info!(run.id = %Uuid::from_u128(id.0), "{}: {event}", found.run.spec.name);
+        }
+    }
+    if !app.is_draining() {
+        let (runs, why): (Vec<_>, Vec<_>) = plan
+            .waiting
+            .iter()
+            .map(|(id, waiting)| (Uuid::from_u128(id.0), waiting.to_string()))
+            .unzip();
+        store::run::explain(&mut *tx, &runs, &why).await?;
+    }
+    tx.commit().await?;
+    Ok(written)
+}
+
+/// Some events say more with a name in them.
+fn explained(rows: &Rows, id: scheduler::RunId, event: Event) -> Told {
+    let failed = rows.needs.get(&id).and_then(|needs| {
+        needs.iter().find(|need| {
+            need.outcome.is_some_and(|outcome| outcome != scheduler::Outcome::Succeeded)
+        })
+    });
+    match (event, failed) {
+        (Event::NeedEnded, Some(need)) => Told {
+            event,
+            reason: Some(format!("cancelled because {} ended without success", need.name)),
+        },
+        _ => Told::plainly(event),
+    }
+}
+
+/// Idempotent, and safe to lose: what did not work is planned again.
+async fn perform(app: &App, action: Action) {
+    let run = RunId(Uuid::from_u128(action.run.0));
+    let key = AttemptKey { run, attempt: action.attempt.0 };
+    let done = match action.verb {
+        Verb::Ensure => app.pool.ensure(key, app.key.secret(run, key.attempt)).await,
+        Verb::Stop(Urgency::Gracefully) => app.pool.stop(key, Stop::Gracefully).await,
+        Verb::Stop(Urgency::AtOnce) => app.pool.stop(key, Stop::AtOnce).await,
+        Verb::Delete => app.pool.delete(key).await,
+    };
+    if let Err(failure) = done {
+        let (attempt, verb) = (key.attempt, action.verb);
+        warn!(run.id = %run, attempt, "could not perform {verb:?}, it will be planned again: {failure:#}");
+    }
+}
+
+/// Asks every attempt to save a checkpoint, and waits until all are gone. Nothing new is placed.
+pub async fn drain(app: &App) {
+    app.begin_draining();
+    loop {
+        match ask_to_stop(app).await {
+            Ok(0) => return,
+            Ok(_) => (),
+            Err(failure) => warn!("could not ask the workers to stop: {failure:#}"),
+        }
+        app.wake.notify_one();
+        tokio::time::sleep(DRAIN_POLL).await;
+    }
+}
+
+/// Returns how many attempts there are still.
+async fn ask_to_stop(app: &App) -> anyhow::Result<usize> {
+    let mut tx = app.store.db.begin().await?;
+    let rows = world::load(&mut tx, app.pool.name()).await?;
+    let mut active = 0;
+    for found in rows.runs.values() {
+        let state = found.run.standing.state;
+        active += usize::from(state.attempt().is_some());
+        if matches!(state, State::Leased { .. }) {
+            let reason = Some("asked to checkpoint: the controller is stopping".to_owned());
+            world::commit(&mut tx, rows.now, found, &Told { event: Event::Preempt, reason })
+                .await?;
+        }
+    }
+    tx.commit().await?;
+    Ok(active)
+}
+
+/// Passes notifications of other controllers on. The timer alone would do, so trouble is only logged.
+async fn listen(app: App) {
+    loop {
+        match PgListener::connect_with(&app.store.db).await {
+            Ok(mut listener) => {
+                if listener.listen(CHANNEL).await.is_ok() {
+                    while listener.recv().await.is_ok() {
+                        app.wake.notify_one();
+                    }
+                }
+            }
+            Err(failure) => warn!("cannot listen for notifications: {failure:#}"),
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}

@@ -1,0 +1,149 @@
+//! `assay-controller serve`: build the app, run the server and the loop, drain.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use assay_api::spec::Engine;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::app::App;
+use crate::config::Serve;
+use crate::http;
+use crate::pool::local::LocalPool;
+use crate::postgres::Postgres;
+use crate::schedule;
+use crate::secret::InstallationKey;
+use crate::store::{self, Store};
+
+/// How long open requests and the loop get to end after the first signal.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+
+/// Runs until a signal says to stop.
+///
+/// # Errors
+/// Something that the controller stands on is missing or refuses it; each says what to do.
+pub async fn serve(options: Serve) -> anyhow::Result<()> {
+    let Serve { data, listen, database_url, slots, worker, lease, folder } = options;
+    std::fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
+    let data = data.canonicalize()?;
+    let key = InstallationKey::read_or_make(&data.join("installation.key"))?;
+
+    // listening first: a second controller on the same port fails before it touches anything
+    let listener = TcpListener::bind(listen).await.with_context(|| {
+        format!("cannot listen on {listen}: is another controller running? `--listen` takes another address")
+    })?;
+    let url = format!("http://{}", listener.local_addr()?);
+
+    let (postgres, database_url) = match database_url {
+        Some(url) => (None, url),
+        None => {
+            let postgres = Postgres::start(&data.join("postgres")).await?;
+            let url = postgres.url().to_owned();
+            (Some(postgres), url)
+        }
+    };
+    let store = Store::connect(&database_url).await.context("cannot connect to the database")?;
+    if postgres.is_some() {
+        store.migrate().await.context("cannot migrate the private database")?;
+    }
+    claim(&store, &key).await?;
+
+    let slots = slots.unwrap_or_else(processors);
+    let worker = worker.map_or_else(beside, Ok)?;
+    let pool = LocalPool::new(&data, worker, url.clone(), slots)?;
+    let folder = folder.map_or_else(std::env::current_dir, Ok)?.canonicalize()?;
+    let app = App {
+        store,
+        pool: Arc::new(pool),
+        key,
+        name: format!("{}:{}", listen, std::process::id()),
+        engine: Engine::Reference,
+        lease_ms: u64::try_from(lease.as_millis())?,
+        folder: path_text(&folder)?,
+        shutdown: CancellationToken::new(),
+        wake: Arc::new(Notify::new()),
+        activation: Arc::default(),
+        draining: Arc::default(),
+    };
+    info!(%url, slots, "listening on {url}, with {slots} slots on this machine");
+    run(app.clone(), listener).await?;
+
+    if let Err(error) = store::leader::resign(&app.store.db, &app.name).await {
+        warn!(%error, "could not give the lead up: {error}");
+    }
+    app.store.db.close().await;
+    if let Some(postgres) = postgres {
+        postgres.stop().await?;
+    }
+    Ok(())
+}
+
+/// The server and the loop, side by side, until a signal.
+async fn run(app: App, listener: TcpListener) -> anyhow::Result<()> {
+    let (mut terminated, mut interrupted) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let shutdown = app.shutdown.clone();
+    let scheduling = tokio::spawn(schedule::run(app.clone()));
+    let server = axum::serve(listener, http::router(app.clone()))
+        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let serving = tokio::spawn(server.into_future());
+
+    tokio::select! { _ = terminated.recv() => (), _ = interrupted.recv() => () }
+    info!("stopping; a second signal leaves at once");
+    tokio::select! {
+        () = schedule::drain(&app) => (),
+        _ = terminated.recv() => return Ok(()),
+        _ = interrupted.recv() => return Ok(()),
+    }
+    shutdown.cancel();
+    let ended = async { tokio::join!(serving, scheduling) };
+    tokio::select! {
+        _ = tokio::time::timeout(SHUTDOWN_GRACE, ended) => (),
+        _ = terminated.recv() => (),
+        _ = interrupted.recv() => (),
+    }
+    Ok(())
+}
+
+/// A database belongs to one key: with another, every worker alive would be refused.
+async fn claim(store: &Store, key: &InstallationKey) -> anyhow::Result<()> {
+    let fingerprint = key.fingerprint();
+    let recorded = store::installation::claim(&store.db, &fingerprint)
+        .await
+        .context("cannot read the installation (`assay-controller migrate` makes the tables)")?;
+    anyhow::ensure!(
+        recorded == fingerprint,
+        "this database belongs to another installation key ({}…, not {}…): use the data folder it \
+         was made with, or another database",
+        &recorded[..8],
+        &fingerprint[..8],
+    );
+    store::sweep::make_default_project(&store.db).await?;
+    Ok(())
+}
+
+fn processors() -> u32 {
+    std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1))
+}
+
+/// `assay-worker` beside this program.
+fn beside() -> anyhow::Result<PathBuf> {
+    let worker = std::env::current_exe()?.with_file_name("assay-worker");
+    anyhow::ensure!(
+        worker.is_file(),
+        "no worker at {}: build it (`cargo build`), or name it with --worker",
+        worker.display()
+    );
+    Ok(worker)
+}
+
+fn path_text(path: &Path) -> anyhow::Result<String> {
+    let text = path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?;
+    Ok(text.to_owned())
+}

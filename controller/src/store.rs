@@ -1,0 +1,67 @@
+//! Postgres: one file per table. Statements are free functions over `impl PgExecutor`, so that they
+//! work on the pool and inside a transaction.
+//!
+//! **Invariant:** never decides. A step is one guarded statement that names the version it was
+//! planned from, and writes its event; no row means that somebody else moved it first.
+
+pub mod attempt;
+pub mod evaluation;
+pub mod installation;
+pub mod leader;
+pub mod log_line;
+pub mod report;
+pub mod run;
+pub mod series;
+pub mod sweep;
+pub mod view;
+pub mod world;
+
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgPool, PgPoolOptions};
+
+/// Every migration, built into the binary.
+pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
+
+/// Enough for the loop, a stream read per client and the reports of some hundred workers; Postgres
+/// allows 100 by default.
+const CONNECTIONS_MAX: u32 = 20;
+/// A request that cannot get a connection in this time fails, and its sender tries again.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The channel that wakes the loops of all controllers. It carries no data.
+pub const CHANNEL: &str = "assay_wake";
+
+/// The pool of every attempt, until there are others.
+pub const POOL_NAME: &str = "local";
+
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub db: PgPool,
+}
+
+impl Store {
+    /// # Errors
+    /// The server cannot be reached or refuses the login.
+    pub async fn connect(url: &str) -> Result<Self, sqlx::Error> {
+        let options = PgPoolOptions::new();
+        let options = options.max_connections(CONNECTIONS_MAX).acquire_timeout(ACQUIRE_TIMEOUT);
+        Ok(Self { db: options.connect(url).await? })
+    }
+
+    /// # Errors
+    /// A migration fails, or the database has been migrated by a newer controller.
+    pub async fn migrate(&self) -> Result<(), sqlx::migrate::MigrateError> {
+        MIGRATOR.run(&self.db).await
+    }
+
+    /// Wakes the loop of every controller.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn notify(&self) -> Result<(), sqlx::Error> {
+        sqlx::query!("select pg_notify($1, '')", CHANNEL).execute(&self.db).await?;
+        Ok(())
+    }
+}

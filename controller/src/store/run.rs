@@ -1,0 +1,308 @@
+//! Runs: what was asked for, and the one statement that moves them.
+
+use assay_api::{RunId, SweepId};
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
+
+/// The columns that `Standing` fills, and what people read of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    pub state: String,
+    pub attempt: i32,
+    pub not_before: Option<DateTime<Utc>>,
+    pub stopping_since: Option<DateTime<Utc>>,
+    pub outcome: Option<String>,
+    pub is_cancelled_by_need: bool,
+    pub cause: Option<String>,
+    pub reason: Option<String>,
+    pub tries_error: i32,
+    pub tries_infrastructure: i32,
+    pub last_error_step: Option<i64>,
+    pub last_error_signature: Option<i64>,
+}
+
+/// One step as it is written: where it leads, and its event's words.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub run: RunId,
+    /// The version it was decided at.
+    pub version: i64,
+    pub to: Standing,
+    pub event: &'static str,
+    pub event_attempt: Option<i32>,
+    pub text: String,
+}
+
+/// Moves a run and writes the event, in one statement. False: somebody else moved it first.
+///
+/// # Errors
+/// The database does not answer, or a CHECK refuses the step.
+pub async fn step(tx: impl PgExecutor<'_>, step: &Step) -> Result<bool, sqlx::Error> {
+    let to = &step.to;
+    let moved = sqlx::query_scalar!(
+        r#"with moved as (
+            update run set
+                state = $3, attempt = $4, not_before = $5, outcome = $6, cause = $7, reason = $8,
+                tries_error = $9, tries_infrastructure = $10, last_error_step = $11, last_error_signature = $12,
+                stopping_since = $16, is_cancelled_by_need = $17,
+                version = version + 1, changed = change_id(), waiting = null,
+                phase = case when $3 = 'leased' then phase end,
+                queued_at = case when $3 = 'queued' and state <> 'queued' then now() else queued_at end,
+                started_at = case when $3 = 'leased' then coalesce(started_at, now()) else started_at end,
+                ended_at = case when $3 = 'done' then now() end
+            where run_id = $1 and version = $2
+            returning run_id, version, state
+        )
+        insert into run_event (run_id, version, event, attempt, state, text)
+        select run_id, version, $13, $14, state, $15 from moved
+        returning version"#,
+        step.run.0,
+        step.version,
+        to.state,
+        to.attempt,
+        to.not_before,
+        to.outcome,
+        to.cause,
+        to.reason,
+        to.tries_error,
+        to.tries_infrastructure,
+        to.last_error_step,
+        to.last_error_signature,
+        step.event,
+        step.event_attempt,
+        step.text,
+        to.stopping_since,
+        to.is_cancelled_by_need,
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(moved.is_some())
+}
+
+/// A run as apply adds it.
+#[derive(Clone, Debug)]
+pub struct NewRun {
+    pub run_id: Uuid,
+    pub number: i32,
+    pub point: String,
+    pub kind: &'static str,
+    pub label: String,
+    pub spec: serde_json::Value,
+    pub axes: serde_json::Value,
+    pub is_baseline: bool,
+    pub slots: i32,
+    pub queue_order: i32,
+    pub steps: i64,
+    pub needs: Vec<Uuid>,
+}
+
+/// # Errors
+/// The database does not answer, or the point exists already.
+pub async fn insert(
+    tx: &mut PgConnection,
+    sweep: SweepId,
+    new: &NewRun,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "with added as (
+            insert into run (run_id, sweep_id, number, point, kind, label, spec, axes, is_baseline, slots,
+                             queue_order, steps)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+            returning run_id, version, state
+        )
+        insert into run_event (run_id, version, event, state, text)
+        select run_id, version, 'applied', state, 'queued by apply' from added",
+        new.run_id,
+        sweep.0,
+        new.number,
+        new.point,
+        new.kind,
+        new.label,
+        new.spec,
+        new.axes,
+        new.is_baseline,
+        new.slots,
+        new.queue_order,
+        new.steps,
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "insert into run_need (run_id, needs_run_id) select $1, needs from unnest($2::uuid[]) as n (needs)",
+        new.run_id,
+        &new.needs,
+    )
+    .execute(&mut *tx)
+    .await?;
+    Ok(())
+}
+
+/// What may change about a stored run without training it again.
+#[derive(Clone, Debug)]
+pub struct Shown<'a> {
+    pub label: &'a str,
+    pub axes: serde_json::Value,
+    pub is_baseline: bool,
+    pub queue_order: i32,
+}
+
+/// # Errors
+/// The database does not answer.
+pub async fn relabel(
+    tx: impl PgExecutor<'_>,
+    run: Uuid,
+    shown: &Shown<'_>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update run set label = $2, axes = $3, is_baseline = $4, queue_order = $5, changed = change_id()
+         where run_id = $1 and (label, axes, is_baseline, queue_order) is distinct from ($2, $3, $4, $5)",
+        run,
+        shown.label,
+        shown.axes,
+        shown.is_baseline,
+        shown.queue_order,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// What apply compares with.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    pub run_id: Uuid,
+    pub number: i32,
+    pub point: String,
+    pub kind: String,
+    pub label: String,
+    pub state: String,
+    pub outcome: Option<String>,
+    pub is_baseline: bool,
+}
+
+/// Every run of a sweep, by number.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn of_sweep(db: impl PgExecutor<'_>, sweep: SweepId) -> Result<Vec<Stored>, sqlx::Error> {
+    sqlx::query_as!(
+        Stored,
+        "select run_id, number, point, kind, label, state, outcome, is_baseline
+         from run where sweep_id = $1 order by number",
+        sweep.0,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Why the given runs wait; none where they no longer do. Only what differs is written.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn explain(
+    tx: impl PgExecutor<'_>,
+    runs: &[Uuid],
+    waiting: &[String],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update run r set waiting = w.waiting, changed = change_id()
+         from unnest($1::uuid[], $2::text[]) as w (run_id, waiting)
+         where r.run_id = w.run_id and r.state = 'queued' and r.waiting is distinct from w.waiting",
+        runs,
+        waiting,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// What a succeeded run left, with what it is.
+#[derive(Clone, Debug)]
+pub struct NeededResult {
+    pub kind: String,
+    pub point: String,
+    pub spec: serde_json::Value,
+    pub path: String,
+    pub fingerprint: String,
+}
+
+/// Results of everything that a run needs.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn needed_results(
+    db: impl PgExecutor<'_>,
+    run: RunId,
+) -> Result<Vec<NeededResult>, sqlx::Error> {
+    sqlx::query_as!(
+        NeededResult,
+        "select r.kind, r.point, r.spec, result.path, result.fingerprint
+         from run_need n join run r on r.run_id = n.needs_run_id join result on result.run_id = r.run_id
+         where n.run_id = $1",
+        run.0,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// # Errors
+/// The database does not answer.
+pub async fn insert_result(
+    tx: impl PgExecutor<'_>,
+    run: RunId,
+    attempt: i32,
+    (step, tokens): (u64, u64),
+    (path, fingerprint): (&str, &str),
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into result (run_id, attempt, step, path, fingerprint, tokens) values ($1, $2, $3, $4, $5, $6)
+         on conflict (run_id) do update set
+            attempt = excluded.attempt, step = excluded.step, path = excluded.path,
+            fingerprint = excluded.fingerprint, tokens = excluded.tokens, created_at = now()",
+        run.0,
+        attempt,
+        step.cast_signed(),
+        path,
+        fingerprint,
+        tokens.cast_signed(),
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// What was asked of a run.
+#[derive(Clone, Debug)]
+pub struct AskedRun {
+    pub sweep_id: Uuid,
+    pub sweep: String,
+    pub spec: serde_json::Value,
+    pub point: String,
+}
+
+/// # Errors
+/// The database does not answer, or there is no such run.
+pub async fn asked(db: impl PgExecutor<'_>, run: RunId) -> Result<AskedRun, sqlx::Error> {
+    sqlx::query_as!(
+        AskedRun,
+        "select sweep_id, s.name as sweep, r.spec, r.point from run r join sweep s using (sweep_id) where run_id = $1",
+        run.0,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Streams of its sweep begin anew: points that people have seen were hidden.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn rewritten(db: impl PgExecutor<'_>, run: RunId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update run set rewritten = change_id(), changed = change_id() where run_id = $1",
+        run.0,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

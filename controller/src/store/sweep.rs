@@ -1,0 +1,110 @@
+//! Sweeps: what was asked for, and the data it is pinned to.
+
+use assay_api::SweepId;
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+/// The project of everything until somebody makes another.
+pub const DEFAULT_PROJECT: &str = "default";
+
+/// A sweep as apply writes it.
+#[derive(Clone, Debug)]
+pub struct Asked<'a> {
+    pub name: &'a str,
+    pub file: &'a str,
+    pub folder: &'a str,
+    pub axes: serde_json::Value,
+    pub pool: &'a str,
+    pub parallel: Option<i32>,
+}
+
+/// # Errors
+/// The database does not answer.
+pub async fn make_default_project(db: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into project (project_id, name) values ($1, $2) on conflict (name) do nothing",
+        Uuid::now_v7(),
+        DEFAULT_PROJECT,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Makes the sweep or changes what was asked for, and locks it for the rest of the transaction.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn upsert(tx: impl PgExecutor<'_>, asked: &Asked<'_>) -> Result<SweepId, sqlx::Error> {
+    let id = sqlx::query_scalar!(
+        "insert into sweep (sweep_id, project_id, name, file, folder, axes, pool, parallel)
+         select $1, project_id, $3, $4, $5, $6, $7, $8 from project where name = $2
+         on conflict (project_id, name) do update set
+            file = excluded.file, folder = excluded.folder, axes = excluded.axes, pool = excluded.pool,
+            parallel = excluded.parallel, updated_at = now(), changed = change_id()
+         returning sweep_id",
+        Uuid::now_v7(),
+        DEFAULT_PROJECT,
+        asked.name,
+        asked.file,
+        asked.folder,
+        asked.axes,
+        asked.pool,
+        asked.parallel,
+    )
+    .fetch_one(tx)
+    .await?;
+    Ok(SweepId(id))
+}
+
+/// # Errors
+/// The database does not answer.
+pub async fn find(db: impl PgExecutor<'_>, name: &str) -> Result<Option<SweepId>, sqlx::Error> {
+    let id = sqlx::query_scalar!(
+        "select sweep_id from sweep join project p using (project_id) where p.name = $1 and sweep.name = $2",
+        DEFAULT_PROJECT,
+        name,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(id.map(SweepId))
+}
+
+/// # Errors
+/// The database does not answer.
+pub async fn pause(
+    db: impl PgExecutor<'_>,
+    sweep: SweepId,
+    paused: bool,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update sweep set paused = $2, updated_at = now(), changed = change_id() where sweep_id = $1",
+        sweep.0,
+        paused,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Pins the data of a `prepare` run's point, if it is not pinned; returns what it is pinned to.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn pin(
+    tx: impl PgExecutor<'_>,
+    sweep: Uuid,
+    point: &str,
+    fingerprint: &str,
+) -> Result<String, sqlx::Error> {
+    sqlx::query_scalar!(
+        "insert into sweep_pin (sweep_id, point, fingerprint) values ($1, $2, $3)
+         on conflict (sweep_id, point) do update set fingerprint = sweep_pin.fingerprint
+         returning fingerprint",
+        sweep,
+        point,
+        fingerprint,
+    )
+    .fetch_one(tx)
+    .await
+}

@@ -1,0 +1,289 @@
+//! Rows as people see them. Read inside one repeatable-read transaction, so that a page and the
+//! cursor of its stream agree.
+
+use std::collections::{BTreeMap, HashMap};
+
+use assay_api::view::{
+    Counts, EventView, NeedView, Outcome, RunKind, RunRow, RunState, SweepState, SweepSummary,
+};
+use assay_api::{RunId, SweepId};
+use sqlx::{PgConnection, PgExecutor, PgPool, Postgres, Transaction};
+use uuid::Uuid;
+
+/// A transaction in which every read sees the same database.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn snapshot(db: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    db.begin_with("begin isolation level repeatable read, read only").await
+}
+
+/// Changes below this id are committed and visible, or never will be.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn horizon(tx: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as "horizon!""#
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// Which sweeps, or all.
+#[derive(Clone, Copy, Debug)]
+pub enum Which {
+    All,
+    One(SweepId),
+}
+
+/// Newest first.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn sweeps(
+    tx: impl PgExecutor<'_>,
+    which: Which,
+) -> Result<Vec<SweepSummary>, sqlx::Error> {
+    let only = match which {
+        Which::All => None,
+        Which::One(sweep) => Some(sweep.0),
+    };
+    let rows = sqlx::query!(
+        r#"select s.sweep_id, p.name as project, s.name, s.paused, s.created_at,
+            greatest(s.updated_at, max(r.queued_at), max(r.started_at), max(r.ended_at)) as "updated_at!",
+            count(*) filter (where r.state = 'queued') as "queued!",
+            count(*) filter (where r.state = 'leased') as "leased!",
+            count(*) filter (where r.state = 'stopping') as "stopping!",
+            count(*) filter (where r.state = 'done' and r.outcome = 'succeeded') as "succeeded!",
+            count(*) filter (where r.state = 'done' and r.outcome = 'diverged') as "diverged!",
+            count(*) filter (where r.state = 'done' and r.outcome = 'failed') as "failed!",
+            count(*) filter (where r.state = 'done' and r.outcome = 'cancelled') as "cancelled!",
+            count(*) filter (where r.state = 'done' and r.outcome = 'stopped_early') as "stopped_early!"
+         from sweep s join project p using (project_id) left join run r using (sweep_id)
+         where $1::uuid is null or s.sweep_id = $1
+         group by s.sweep_id, p.name
+         order by s.created_at desc, s.sweep_id"#,
+        only,
+    )
+    .fetch_all(tx)
+    .await?;
+    let n = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
+    let view = rows.into_iter().map(|row| {
+        let counts = Counts {
+            queued: n(row.queued),
+            leased: n(row.leased),
+            stopping: n(row.stopping),
+            succeeded: n(row.succeeded),
+            diverged: n(row.diverged),
+            failed: n(row.failed),
+            cancelled: n(row.cancelled),
+            stopped_early: n(row.stopped_early),
+        };
+        SweepSummary {
+            sweep_id: SweepId(row.sweep_id),
+            project: row.project,
+            name: row.name,
+            state: sweep_state(row.paused, counts),
+            counts,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    });
+    Ok(view.collect())
+}
+
+fn sweep_state(paused: bool, counts: Counts) -> SweepState {
+    let active = counts.leased + counts.stopping;
+    let short = counts.diverged + counts.failed + counts.cancelled + counts.stopped_early;
+    match (active + counts.queued, paused) {
+        (0, _) if short == 0 => SweepState::Succeeded,
+        (0, _) => SweepState::Ended,
+        (_, true) => SweepState::Paused,
+        (_, false) if active == 0 && counts.succeeded + short == 0 => SweepState::Queued,
+        (_, false) => SweepState::Running,
+    }
+}
+
+/// Which runs of a sweep.
+#[derive(Clone, Copy, Debug)]
+pub enum Rows {
+    All(SweepId),
+    /// Those that changed from the cursor on, below the horizon.
+    Changed(SweepId, i64, i64),
+    One(RunId),
+}
+
+/// Runs in the order of their numbers, with the values that the table ranks by.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn runs(tx: &mut PgConnection, which: Rows) -> Result<Vec<RunRow>, sqlx::Error> {
+    let (sweep, run, cursor, horizon) = match which {
+        Rows::All(sweep) => (Some(sweep.0), None, 0, i64::MAX),
+        Rows::Changed(sweep, cursor, horizon) => (Some(sweep.0), None, cursor, horizon),
+        Rows::One(run) => (None, Some(run.0), 0, i64::MAX),
+    };
+    let rows = sqlx::query!(
+        "select run_id, number, kind, label, state, outcome, reason, waiting, attempt, step, steps, tokens,
+                phase, axes, is_baseline, queued_at, started_at, ended_at
+         from run
+         where ($1::uuid is null or sweep_id = $1) and ($2::uuid is null or run_id = $2)
+           and $3 <= changed and changed < $4
+         order by number",
+        sweep,
+        run,
+        cursor,
+        horizon,
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.run_id).collect();
+    let mut latest = latest_values(&mut *tx, &ids).await?;
+    let view = rows.into_iter().map(|row| {
+        let state = run_state(&row.state);
+        let attempt = row.attempt.unsigned_abs();
+        RunRow {
+            run_id: RunId(row.run_id),
+            number: row.number.unsigned_abs(),
+            kind: run_kind(&row.kind),
+            label: row.label,
+            state,
+            outcome: row.outcome.as_deref().map(outcome),
+            reason: row.reason,
+            waiting: (state == RunState::Queued)
+                .then(|| row.waiting.unwrap_or_else(|| "waits behind earlier runs".to_owned())),
+            // the row holds the next one where none is alive
+            attempt: match state {
+                RunState::Queued | RunState::Done => attempt - 1,
+                RunState::Leased | RunState::Stopping => attempt,
+            },
+            step: row.step.unsigned_abs(),
+            steps: row.steps.unsigned_abs(),
+            tokens: row.tokens.unsigned_abs(),
+            phase: row.phase,
+            axes: serde_json::from_value(row.axes).unwrap_or_default(),
+            is_baseline: row.is_baseline,
+            latest: latest.remove(&row.run_id).unwrap_or_default(),
+            queued_at: row.queued_at,
+            started_at: row.started_at,
+            ended_at: row.ended_at,
+        }
+    });
+    Ok(view.collect())
+}
+
+/// Latest held-out, task and training values by run. Slices (`field=value`) are left to the charts.
+async fn latest_values(
+    tx: impl PgExecutor<'_>,
+    runs: &[Uuid],
+) -> Result<HashMap<Uuid, BTreeMap<String, f64>>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select run_id, name, latest_value as "value!" from series
+           where run_id = any($1) and latest_value is not null and name !~ '='
+             and (name like 'heldout/%' or name like 'task/%' or name = 'train/loss')"#,
+        runs,
+    )
+    .fetch_all(tx)
+    .await?;
+    let mut latest: HashMap<Uuid, BTreeMap<String, f64>> = HashMap::new();
+    for row in rows.into_iter().filter(|row| row.value.is_finite()) {
+        latest.entry(row.run_id).or_default().insert(row.name, row.value);
+    }
+    Ok(latest)
+}
+
+/// # Errors
+/// The database does not answer.
+pub async fn needs(tx: impl PgExecutor<'_>, run: RunId) -> Result<Vec<NeedView>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "select r.number, r.label, r.state, r.outcome from run_need n join run r on r.run_id = n.needs_run_id
+         where n.run_id = $1 order by r.number",
+        run.0,
+    )
+    .fetch_all(tx)
+    .await?;
+    let view = rows.into_iter().map(|row| NeedView {
+        number: row.number.unsigned_abs(),
+        label: row.label,
+        state: run_state(&row.state),
+        outcome: row.outcome.as_deref().map(outcome),
+    });
+    Ok(view.collect())
+}
+
+/// # Errors
+/// The database does not answer.
+pub async fn events(tx: impl PgExecutor<'_>, run: RunId) -> Result<Vec<EventView>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "select created_at, event, attempt, state, text from run_event where run_id = $1 order by version",
+        run.0,
+    )
+    .fetch_all(tx)
+    .await?;
+    let view = rows.into_iter().map(|row| EventView {
+        at: row.created_at,
+        event: row.event,
+        attempt: row.attempt.map(i32::unsigned_abs),
+        state: run_state(&row.state),
+        text: row.text,
+    });
+    Ok(view.collect())
+}
+
+/// What a sweep's page shows beside its runs.
+#[derive(Clone, Debug)]
+pub struct SweepFile {
+    pub file: String,
+    pub folder: String,
+    pub axes: serde_json::Value,
+    pub changed: i64,
+    pub rewritten: i64,
+}
+
+/// # Errors
+/// The database does not answer.
+pub async fn sweep_file(tx: impl PgExecutor<'_>, sweep: SweepId) -> Result<SweepFile, sqlx::Error> {
+    sqlx::query_as!(
+        SweepFile,
+        r#"select file, folder, axes, changed,
+            (select coalesce(max(rewritten), 0) from run r where r.sweep_id = s.sweep_id) as "rewritten!"
+         from sweep s where sweep_id = $1"#,
+        sweep.0,
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// Words that a CHECK keeps to those known here; a test holds the two together.
+#[must_use]
+pub fn run_state(word: &str) -> RunState {
+    match word {
+        "queued" => RunState::Queued,
+        "leased" => RunState::Leased,
+        "stopping" => RunState::Stopping,
+        "done" => RunState::Done,
+        _ => unreachable!("a CHECK refuses the state `{word}`"),
+    }
+}
+
+#[must_use]
+pub fn outcome(word: &str) -> Outcome {
+    match word {
+        "succeeded" => Outcome::Succeeded,
+        "diverged" => Outcome::Diverged,
+        "failed" => Outcome::Failed,
+        "cancelled" => Outcome::Cancelled,
+        "stopped_early" => Outcome::StoppedEarly,
+        _ => unreachable!("a CHECK refuses the outcome `{word}`"),
+    }
+}
+
+#[must_use]
+pub fn run_kind(word: &str) -> RunKind {
+    match word {
+        "prepare" => RunKind::Prepare,
+        "train" => RunKind::Train,
+        _ => unreachable!("a CHECK refuses the kind `{word}`"),
+    }
+}
