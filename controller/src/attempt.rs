@@ -51,8 +51,7 @@ pub async fn start(
             let resume = latest(request, speaker.attempt);
             let place = format!("{}, process {}", request.host, request.pid);
             let row = Start { instance: request.instance, place, lease_ms: app.lease_ms, resume };
-            attempt::start(&mut *tx, run, number, &row).await?;
-            begin(&mut tx, speaker, row.resume.as_ref()).await?;
+            begin(&mut tx, speaker, &row).await?;
             row.resume
         }
     };
@@ -65,10 +64,12 @@ pub async fn start(
 async fn begin(
     tx: &mut PgConnection,
     speaker: Speaker,
-    resume: Option<&FoundCheckpoint>,
+    row: &Start,
 ) -> Result<(), Error> {
     let (run, number) = (speaker.run, speaker.attempt.cast_signed());
     world::tell(tx, run, &Told::started(speaker.attempt)).await?;
+    attempt::start(&mut *tx, run, number, row).await?;
+    let resume = row.resume.as_ref();
     if let Some(found) = resume {
         let path = layout::checkpoint(run, found.attempt, found.step);
         let from = (found.attempt.cast_signed(), found.step.cast_signed());

@@ -34,17 +34,17 @@ const DRAIN_POLL: Duration = Duration::from_millis(100);
 
 /// What the loop remembers between activations.
 #[derive(Debug, Default)]
-struct Memory {
+pub struct Memory {
     /// Since when reports could be stored without a break.
     reports_since: Option<Time>,
 }
 
 /// What one activation did.
 #[derive(Debug, Default)]
-struct Activation {
-    steps: usize,
-    actions: usize,
-    is_follower: bool,
+pub struct Activation {
+    pub steps: usize,
+    pub actions: usize,
+    pub is_follower: bool,
 }
 
 /// Runs until shutdown.
@@ -103,7 +103,11 @@ async fn report(app: &App, memory: &mut Memory) -> bool {
     }
 }
 
-async fn activate(app: &App, memory: &mut Memory) -> anyhow::Result<Activation> {
+/// One activation.
+///
+/// # Errors
+/// The database does not answer. A pool that does not answer is no error: nothing is planned for it.
+pub async fn activate(app: &App, memory: &mut Memory) -> anyhow::Result<Activation> {
     let lead = leader::lead(&app.store.db, &app.name, LEADER_TTL).await;
     let Some(proof) = lead.context("cannot ask who leads")? else {
         memory.reports_since = None;

@@ -1,1 +1,13 @@
+//! What the tests stand on: the real router and store over a real Postgres, a pool that is a fake
+//! with state, and workers that speak over HTTP like real ones.
+#![forbid(unsafe_code)]
 
+mod app;
+mod corpus;
+mod pool;
+mod worker;
+
+pub use app::TestApp;
+pub use corpus::{Corpus, sweep};
+pub use pool::FakePool;
+pub use worker::TestWorker;

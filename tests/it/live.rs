@@ -1,0 +1,131 @@
+//! The stream: what changes arrives once, in order, from the cursor on.
+
+use assay_api::view::{SeriesPoints, StreamEvent};
+use assay_tests::{TestApp, sweep};
+use axum::body::{Body, BodyDataStream};
+use axum::http::Request;
+use futures_util::StreamExt;
+use sqlx::PgPool;
+
+/// Reads a stream of server-sent events one at a time.
+struct Events {
+    body: BodyDataStream,
+    text: String,
+}
+
+impl Events {
+    async fn open(app: &TestApp, cursor: &str) -> Self {
+        let path = format!("/api/v1/sweeps/s/stream?cursor={cursor}");
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let router = assay_controller::http::router(app.app.clone());
+        let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
+        Self { body: response.into_body().into_data_stream(), text: String::new() }
+    }
+
+    async fn next(&mut self) -> (String, StreamEvent) {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let field = |name: &str| {
+                    event.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
+                };
+                let found = field("id:").zip(field("data:"));
+                let found = found.map(|(id, data)| (id.to_owned(), serde_json::from_str(data).unwrap()));
+                self.text = rest.to_owned();
+                if let Some(found) = found {
+                    return found;
+                }
+                continue; // a comment that keeps the connection alive
+            }
+            let bytes = self.body.next().await.unwrap().unwrap();
+            self.text.push_str(std::str::from_utf8(&bytes).unwrap());
+        }
+    }
+}
+
+impl Events {
+    /// Reads to the first points: the cursor there, the last step of run 1's row, and the points. Rows
+    /// may come in several events: other databases of the server hold the horizon down for a moment.
+    async fn until_points(&mut self) -> (String, u64, SeriesPoints) {
+        let mut step = 0;
+        loop {
+            match self.next().await {
+                (_, StreamEvent::Runs { runs, .. }) => {
+                    step = runs.iter().find(|run| run.number == 1).map_or(step, |run| run.step);
+                }
+                (id, StreamEvent::Points { mut series }) => return (id, step, series.remove(0)),
+                (_, StreamEvent::Reset) => panic!("nothing was rewritten"),
+            }
+        }
+    }
+}
+
+#[sqlx::test(migrator = "assay_controller::store::MIGRATOR")]
+async fn rows_and_points_arrive_once_from_the_cursor_on(db: PgPool) {
+    let mut app = TestApp::new(db, 1).await;
+    app.apply(&sweep("s")).await.unwrap();
+    app.settle().await;
+    let cursor = app.sweep("s").await.cursor;
+    let mut worker = app.worker("s", 1).await;
+    worker.start(&[]).await.unwrap();
+    let report = worker.points("train/loss", &[(1, 5.0), (2, 4.0)]);
+    worker.send(None, vec![report]).await.unwrap();
+
+    let mut events = Events::open(&app, &cursor).await;
+    let (id, step, series) = events.until_points().await;
+    assert_eq!(step, 2, "the row comes no later than its points");
+    assert_eq!((series.steps, series.values), (vec![1, 2], vec![5.0, 4.0]));
+
+    // a client that lost its connection here goes on here
+    let report = worker.points("train/loss", &[(3, 3.0)]);
+    worker.send(None, vec![report]).await.unwrap();
+    let mut events = Events::open(&app, &id).await;
+    let (_, step, series) = events.until_points().await;
+    assert_eq!((step, series.steps), (3, vec![3]));
+}
+
+#[sqlx::test(migrator = "assay_controller::store::MIGRATOR")]
+async fn a_transaction_that_commits_late_is_not_skipped(db: PgPool) {
+    let mut app = TestApp::new(db.clone(), 1).await;
+    app.apply(&sweep("s")).await.unwrap();
+    app.settle().await;
+    // a transaction that changed run 1 is still open while run 2 changes and is read
+    let mut late = db.begin().await.unwrap();
+    sqlx::query("update run set step = 77, changed = change_id() where number = 1")
+        .execute(&mut *late)
+        .await
+        .unwrap();
+    let cursor = app.sweep("s").await.cursor;
+    sqlx::query("update run set step = 88, changed = change_id() where number = 2")
+        .execute(&db)
+        .await
+        .unwrap();
+    late.commit().await.unwrap();
+    let mut events = Events::open(&app, &cursor).await;
+    // other databases of the server may hold the horizon down for a moment: in one event or in two
+    let mut steps = Vec::new();
+    while steps.len() < 2 {
+        let (_, event) = events.next().await;
+        let StreamEvent::Runs { runs, .. } = event else { panic!("{event:?}") };
+        steps.extend(runs.iter().filter(|run| run.number < 3).map(|run| run.step));
+    }
+    assert_eq!(steps, [77, 88]);
+}
+
+#[sqlx::test(migrator = "assay_controller::store::MIGRATOR")]
+async fn a_resume_tells_open_streams_to_begin_anew(db: PgPool) {
+    let mut app = TestApp::new(db.clone(), 2).await;
+    app.apply(&sweep("s")).await.unwrap();
+    app.settle().await;
+    let mut worker = app.worker("s", 1).await;
+    worker.start(&[]).await.unwrap();
+    let report = worker.points("train/loss", &[(1, 5.0), (2, 4.0)]);
+    worker.send(None, vec![report]).await.unwrap();
+    let (key, cursor) = (worker.key, app.sweep("s").await.cursor);
+    app.pool.end(key, assay_scheduler::Exit::Signal(9));
+    app.settle().await;
+    sqlx::query("update run set not_before = null").execute(&db).await.unwrap();
+    app.settle().await;
+    app.worker("s", 1).await.start(&[(1, 1)]).await.unwrap();
+    let (_, event) = Events::open(&app, &cursor).await.next().await;
+    assert!(matches!(event, StreamEvent::Reset), "{event:?}");
+}

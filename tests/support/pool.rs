@@ -1,0 +1,117 @@
+//! A pool that is only a table: attempts begin when ensured, and end when a test says so.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use assay_api::view::PoolKind;
+use assay_controller::pool::{AttemptKey, Pool, Stop};
+use assay_scheduler::{AttemptSeen, Exit, Time};
+use futures_util::future::BoxFuture;
+
+#[derive(Debug)]
+pub struct FakePool {
+    slots: u32,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    attempts: BTreeMap<AttemptKey, AttemptSeen>,
+    stops: Vec<(AttemptKey, Stop)>,
+    started: Vec<AttemptKey>,
+    is_unreachable: bool,
+}
+
+impl FakePool {
+    #[must_use]
+    pub fn new(slots: u32) -> Self {
+        Self { slots, state: Mutex::default() }
+    }
+
+    /// Every attempt that was ever begun, in order.
+    #[must_use]
+    pub fn started(&self) -> Vec<AttemptKey> {
+        self.state().started.clone()
+    }
+
+    /// What was asked to stop, and how.
+    #[must_use]
+    pub fn stops(&self) -> Vec<(AttemptKey, Stop)> {
+        self.state().stops.clone()
+    }
+
+    /// Attempts that the pool still has, alive or ended.
+    #[must_use]
+    pub fn attempts(&self) -> Vec<AttemptKey> {
+        self.state().attempts.keys().copied().collect()
+    }
+
+    /// An attempt's process ends.
+    pub fn end(&self, key: AttemptKey, exit: Exit) {
+        self.state().attempts.insert(key, AttemptSeen::Ended { exit });
+    }
+
+    /// The pool forgets an attempt, as a lost node does.
+    pub fn lose(&self, key: AttemptKey) {
+        self.state().attempts.remove(&key);
+    }
+
+    pub fn set_unreachable(&self, is_unreachable: bool) {
+        self.state().is_unreachable = is_unreachable;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pool for FakePool {
+    fn name(&self) -> &str {
+        "local"
+    }
+
+    fn kind(&self) -> PoolKind {
+        PoolKind::Local
+    }
+
+    fn capacity(&self) -> u32 {
+        self.slots
+    }
+
+    fn observe(&self) -> BoxFuture<'_, anyhow::Result<BTreeMap<AttemptKey, AttemptSeen>>> {
+        Box::pin(async {
+            anyhow::ensure!(!self.state().is_unreachable, "no route to the pool");
+            Ok(self.state().attempts.clone())
+        })
+    }
+
+    fn ensure(&self, key: AttemptKey, _secret: String) -> BoxFuture<'_, anyhow::Result<()>> {
+        Box::pin(async move {
+            let mut state = self.state();
+            if !state.attempts.contains_key(&key) {
+                state.attempts.insert(key, AttemptSeen::Running { since: Time(0) });
+                state.started.push(key);
+            }
+            Ok(())
+        })
+    }
+
+    /// The process is told, and does nothing: a test ends it.
+    fn stop(&self, key: AttemptKey, stop: Stop) -> BoxFuture<'_, anyhow::Result<()>> {
+        Box::pin(async move {
+            self.state().stops.push((key, stop));
+            Ok(())
+        })
+    }
+
+    fn delete(&self, key: AttemptKey) -> BoxFuture<'_, anyhow::Result<()>> {
+        Box::pin(async move {
+            self.state().attempts.remove(&key);
+            Ok(())
+        })
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.state().is_unreachable.then(|| "no route to the pool".to_owned())
+    }
+}
