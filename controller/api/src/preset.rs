@@ -18,19 +18,19 @@ pub struct Preset {
 const K: u64 = 1_000;
 const M: u64 = 1_000 * K;
 
-/// Smallest first.
-pub const PRESETS: [Preset; 10] = [
-    preset("llama-300k", 300 * K, (4, 80), 256),
-    preset("llama-1m", 900 * K, (4, 128), 256),
-    preset("llama-3m", 3 * M, (6, 192), 256),
-    preset("llama-6m", 6 * M, (6, 288), 256),
-    preset("llama-15m", 15 * M, (8, 384), 256),
-    preset("llama-30m", 30 * M, (10, 512), 256),
-    // The shapes of SmolLM-135M, Llama 3.2 1B and 3B, and Llama 3.1 8B, without their vocabularies.
-    preset("llama-135m", 106 * M, (30, 576), 2_048),
-    preset("llama-1b", 974 * M, (16, 2_048), 131_072),
-    preset("llama-3b", 2_820 * M, (28, 3_072), 131_072),
-    preset("llama-8b", 6_982 * M, (32, 4_096), 131_072),
+/// Smallest first: name, parameters, (layers, width), context.
+pub const PRESETS: [Preset; 11] = [
+    preset("llama-300k", 321 * K, (3, 96), 256),
+    preset("llama-1m", 920 * K, (4, 128), 256),
+    preset("llama-3m", 2_850 * K, (6, 192), 256),
+    preset("llama-6m", 6_040 * K, (7, 256), 256),
+    preset("llama-15m", 14_900 * K, (9, 384), 256),
+    preset("llama-30m", 29_600 * K, (10, 512), 256),
+    preset("llama-60m", 57_700 * K, (13, 640), 256),
+    preset("llama-135m", 132 * M, (21, 768), 2_048),
+    preset("llama-1b", 974 * M, (16, 2_048), 8_192),
+    preset("llama-3b", 2_820 * M, (28, 3_072), 8_192),
+    preset("llama-8b", 6_980 * M, (32, 4_096), 8_192),
 ];
 
 const fn preset(

@@ -74,7 +74,8 @@ pub enum Loss {
     Vanished,
     /// It had started, and the pool took its slots back and holds it.
     Suspended,
-    /// Nothing was heard for a whole lease time.
+    /// Nothing was heard for a whole lease time. Extending a lease moves no version, so the shell
+    /// looks at the lease again in the statement that commits this.
     LeaseExpired,
     /// It ran for a whole lease time and its worker never said so.
     NeverStarted,

@@ -159,7 +159,7 @@ fn follow_needs(world: &World, plan: &mut Plan) {
 fn delete_unclaimed(world: &World, plan: &mut Plan) {
     let known = world.pools.iter().filter_map(|(id, pool)| Some((*id, pool.known()?.1)));
     for (pool, (run, attempt)) in known.flat_map(each_attempt) {
-        if !world.is_claimed(run, attempt) {
+        if !world.is_claimed(pool, run, attempt) {
             plan.actions.push(Action { pool, run, attempt, verb: Verb::Delete });
         }
     }

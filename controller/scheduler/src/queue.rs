@@ -162,7 +162,7 @@ fn slots_free(world: &World, id: PoolId, pool: &Pool, seen: &Seen) -> u32 {
     }
     let stray: u32 = seen
         .iter()
-        .filter(|((run, attempt), seen)| seen.uses_slots() && !world.is_claimed(*run, *attempt))
+        .filter(|((run, attempt), seen)| seen.uses_slots() && !world.is_claimed(id, *run, *attempt))
         .map(|((run, _), _)| world.runs.get(run).map_or(1, |run| run.spec.slots))
         .sum();
     let capacity = pool.capacity.saturating_sub(used + stray);

@@ -21,6 +21,7 @@ pub struct Spec {
     /// As people say it: `lr-and-mix/17`.
     pub name: String,
     pub sweep: SweepId,
+    /// While it is active: where its attempt is.
     pub pool: PoolId,
     /// At least one.
     pub slots: u32,

@@ -16,9 +16,14 @@ pub struct World {
     pub now: Time,
     /// Since when reports could be stored without a break. Nobody's silence before this counts.
     pub reports_since: Time,
-    /// Every active (leased or stopping) run, the head of each sweep's queue, and the runs that
-    /// were cancelled by [`Event::NeedEnded`](crate::Event::NeedEnded) and whose needs moved since.
-    /// No other run that is done.
+    /// No more than matters, so that a wake costs the same however many runs there are:
+    ///
+    /// - every active (leased or stopping) run;
+    /// - of each sweep's queue the first few whose needs have succeeded and whose wait is over (or
+    ///   they would be hidden behind those who wait for something else), and the first few others;
+    /// - queued runs that need one that ended without success;
+    /// - runs cancelled by [`Event::NeedEnded`](crate::Event::NeedEnded) that no longer need such a
+    ///   one. No other run that is done.
     pub runs: BTreeMap<RunId, Run>,
     /// What those of them that are not active need. No entry: nothing.
     pub needs: BTreeMap<RunId, Vec<Need>>,
@@ -112,9 +117,11 @@ impl World {
         deadline.max(self.reports_since.plus(pool.lease_ms)) <= self.now
     }
 
-    /// Whether a run holds this attempt. One that nobody claims is a leftover.
-    pub(crate) fn is_claimed(&self, id: RunId, attempt: Attempt) -> bool {
-        self.runs.get(&id).is_some_and(|run| run.standing.state.attempt() == Some(attempt))
+    /// Whether a run holds this attempt in this pool. One that nobody claims is a leftover.
+    pub(crate) fn is_claimed(&self, pool: PoolId, id: RunId, attempt: Attempt) -> bool {
+        self.runs.get(&id).is_some_and(|run| {
+            run.spec.pool == pool && run.standing.state.attempt() == Some(attempt)
+        })
     }
 }
 

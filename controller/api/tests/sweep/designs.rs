@@ -154,6 +154,24 @@ fn a_first_run_that_is_also_a_point_is_trained_once() {
 }
 
 #[test]
+fn a_first_run_that_is_also_the_baseline_still_comes_before_what_starts_from_it() {
+    let data = "data: {sources: {a: {path: a.jsonl}, b: {path: b.txt}}, mixture: {a: 0.5, b: 0.5}}";
+    let train = "train: {tokens: 1M, lr: {peak: 1e-3}}";
+    let text = file("grid", TRAIN, "seed: [1, 2]").replace(
+        "base:",
+        &format!(
+            "first:\n  same: {{model: {{preset: llama-1m}}, {data}, {train}}}\n  next: {{model: \
+             {{run: same}}, {data}, {train}}}\nbase:"
+        ),
+    );
+    let runs = expansion(&text).runs;
+    let next = runs.iter().find(|run| run.label == "next").unwrap();
+    let same = runs.iter().find(|run| run.is_baseline).unwrap();
+    assert!(next.needs.iter().any(|need| runs[*need].point == same.point));
+    assert!(same.order < next.order);
+}
+
+#[test]
 fn a_source_in_two_versions_is_prepared_twice() {
     let text = file("grid", TRAIN, "data.sources.a.path: [a.jsonl, a2.jsonl]");
     let labels = queue(&text);

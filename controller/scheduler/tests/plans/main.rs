@@ -1,21 +1,13 @@
 //! What the simulation cannot know: who goes first, what is borne, and in which words.
 
-use std::collections::BTreeMap;
+mod fixtures;
 
 use assay_scheduler::{
-    Action, Attempt, AttemptSeen, Cause, Event, Exit, Loss, Need, Observed, Outcome, Plan, Pool,
-    PoolId, Run, RunId, Spec, Standing, State, Sweep, SweepId, Then, Time, Tries, Urgency, Verb,
-    World, plan,
+    Attempt, Cause, Event, Exit, Loss, Observed, Outcome, Plan, RunId, State, Sweep, SweepId, Time,
+    Urgency, Verb, plan,
 };
 
-const NOW: Time = Time(1_000_000);
-const LEASE_MS: u64 = 30_000;
-const GRACE_MS: u64 = 60_000;
-const ONE: Attempt = Attempt(1);
-const LOCAL: PoolId = PoolId(1);
-const CLUSTER: PoolId = PoolId(2);
-const OLD_SWEEP: SweepId = SweepId(20);
-const NEW_SWEEP: SweepId = SweepId(10);
+use crate::fixtures::*;
 
 #[test]
 fn nothing_is_planned_for_a_pool_that_did_not_answer() {
@@ -135,9 +127,11 @@ fn whoever_listens_may_save_a_checkpoint_first() {
         (end(Outcome::Cancelled), Urgency::AtOnce),
     ];
     for (then, urgency) in table {
-        let world = world(4).with(run(1).stopping(then)).seeing(1, running(0));
-        let plan = plan(&world);
-        assert_eq!((steps(&plan), actions(&plan)), (vec![], vec![(1, Verb::Stop(urgency))]));
+        for alive in [starting(), running(0)] {
+            let world = world(4).with(run(1).stopping(then)).seeing(1, alive);
+            let plan = plan(&world);
+            assert_eq!((steps(&plan), actions(&plan)), (vec![], vec![(1, Verb::Stop(urgency))]));
+        }
     }
 }
 
@@ -178,6 +172,16 @@ fn what_nobody_claims_is_deleted() {
     assert_eq!(deleted, [(1, 0), (2, 1), (3, 1)]);
     assert!(plan.actions.iter().all(|action| action.verb == Verb::Delete && action.pool == LOCAL));
     assert_eq!(plan.steps, []);
+}
+
+#[test]
+fn an_attempt_is_claimed_in_the_pool_of_its_run_alone() {
+    let mut elsewhere = run(1).leased();
+    elsewhere.spec.pool = CLUSTER;
+    let world =
+        world(4).with_pool(CLUSTER, pool("cluster", 4)).with(elsewhere).seeing(1, running(0));
+    let verbs: Vec<_> = plan(&world).actions.iter().map(|a| (a.pool, a.verb)).collect();
+    assert_eq!(verbs, [(CLUSTER, Verb::Ensure), (LOCAL, Verb::Delete)]);
 }
 
 #[test]
@@ -341,191 +345,4 @@ fn a_pool_that_shrank_takes_nothing_new() {
     let plan = plan(&world);
     assert_eq!(plan.steps, []);
     assert_eq!(waiting(&plan), [(3, "pool local has 0 of 1 slot free, and it takes 1".into())]);
-}
-
-/// A run and what it needs, as it goes into a world.
-struct Fixture {
-    run: Run,
-    needs: Vec<Need>,
-}
-
-fn run(id: u128) -> Fixture {
-    let spec = Spec {
-        name: format!("sweep/{id}"),
-        sweep: OLD_SWEEP,
-        pool: LOCAL,
-        slots: 1,
-        priority: 0,
-        order: 5,
-    };
-    Fixture { run: Run { id: RunId(id), spec, standing: Standing::NEW }, needs: Vec::new() }
-}
-
-impl std::ops::Deref for Fixture {
-    type Target = Run;
-    fn deref(&self) -> &Run {
-        &self.run
-    }
-}
-
-impl std::ops::DerefMut for Fixture {
-    fn deref_mut(&mut self) -> &mut Run {
-        &mut self.run
-    }
-}
-
-impl Fixture {
-    fn standing_at(mut self, state: State) -> Self {
-        self.standing = Standing { state, tries: Tries::default() };
-        self
-    }
-    fn leased(self) -> Self {
-        self.standing_at(State::Leased { attempt: ONE, placed_at: Time(0), lease: None })
-    }
-    fn started(self, lease_ends: Time) -> Self {
-        let lease = Some(lease_ends);
-        self.standing_at(State::Leased { attempt: ONE, placed_at: Time(0), lease })
-    }
-    fn stopping(self, then: Then) -> Self {
-        self.standing_at(State::Stopping { attempt: ONE, since: NOW, then })
-    }
-    fn done(self, outcome: Outcome) -> Self {
-        self.standing_at(State::Done { next: Attempt(2), outcome })
-    }
-    fn not_before(self, not_before: Time) -> Self {
-        self.standing_at(State::Queued { next: Attempt(2), not_before })
-    }
-    fn taking(mut self, slots: u32) -> Self {
-        self.spec.slots = slots;
-        self
-    }
-    fn ordered(mut self, order: u32) -> Self {
-        self.spec.order = order;
-        self
-    }
-    fn of(mut self, sweep: SweepId) -> Self {
-        self.spec.sweep = sweep;
-        self
-    }
-    fn nowhere(mut self) -> Self {
-        self.spec.pool = PoolId(99);
-        self
-    }
-    fn needing(mut self, id: u128, outcome: Option<Outcome>) -> Self {
-        self.needs.push(need(id, outcome));
-        self
-    }
-}
-
-fn need(id: u128, outcome: Option<Outcome>) -> Need {
-    Need { run: RunId(id), name: format!("sweep/{id}"), outcome }
-}
-
-/// A world with one local pool and two sweeps.
-fn world(capacity: u32) -> World {
-    let sweep = |created_at| Sweep { created_at: Time(created_at), paused: false, parallel: None };
-    World {
-        now: NOW,
-        reports_since: Time(0),
-        runs: BTreeMap::new(),
-        needs: BTreeMap::new(),
-        sweeps: BTreeMap::from([(OLD_SWEEP, sweep(1)), (NEW_SWEEP, sweep(2))]),
-        pools: BTreeMap::from([(LOCAL, pool("local", capacity))]),
-    }
-}
-
-trait Build {
-    fn with(self, fixture: Fixture) -> Self;
-    fn with_sweep(self, id: SweepId, sweep: Sweep) -> Self;
-    fn with_pool(self, id: PoolId, pool: Pool) -> Self;
-    fn seeing(self, id: u128, seen: AttemptSeen) -> Self;
-}
-
-impl Build for World {
-    fn with(mut self, fixture: Fixture) -> Self {
-        self.needs.insert(fixture.run.id, fixture.needs);
-        self.runs.insert(fixture.run.id, fixture.run);
-        self
-    }
-    fn with_sweep(mut self, id: SweepId, sweep: Sweep) -> Self {
-        self.sweeps.insert(id, sweep);
-        self
-    }
-    fn with_pool(mut self, id: PoolId, pool: Pool) -> Self {
-        self.pools.insert(id, pool);
-        self
-    }
-    /// Attempt 1 of a run, in the local pool.
-    fn seeing(mut self, id: u128, what: AttemptSeen) -> Self {
-        let pool = self.pools.get_mut(&LOCAL).expect("every world has it");
-        if let Observed::Known(seen) = &mut pool.observed {
-            seen.insert((RunId(id), ONE), what);
-        }
-        self
-    }
-}
-
-fn pool(name: &str, capacity: u32) -> Pool {
-    let observed = Observed::Known(BTreeMap::new());
-    Pool { name: name.into(), capacity, lease_ms: LEASE_MS, grace_ms: GRACE_MS, observed }
-}
-
-fn unreachable_pool() -> Pool {
-    Pool { observed: Observed::Unknown { why: "connection refused".into() }, ..pool("local", 4) }
-}
-
-fn in_time() -> Time {
-    Time(NOW.0 + 1)
-}
-fn expired() -> Time {
-    NOW
-}
-fn suspended() -> AttemptSeen {
-    AttemptSeen::Suspended { why: "no quota".into() }
-}
-fn starting() -> AttemptSeen {
-    AttemptSeen::Starting { why: "pulling the image".into() }
-}
-fn running(since: i64) -> AttemptSeen {
-    AttemptSeen::Running { since: Time(since) }
-}
-fn ended(exit: Exit) -> AttemptSeen {
-    AttemptSeen::Ended { exit }
-}
-fn again(cause: Cause) -> Then {
-    Then::Requeue { cause }
-}
-fn end(outcome: Outcome) -> Then {
-    Then::End { outcome }
-}
-
-fn steps(plan: &Plan) -> Vec<(u128, Event)> {
-    plan.steps.iter().map(|(id, event)| (id.0, *event)).collect()
-}
-
-fn placed(plan: &Plan) -> Vec<u128> {
-    let is_placed = |(_, event): &&(RunId, Event)| *event == Event::Place;
-    plan.steps.iter().filter(is_placed).map(|(id, _)| id.0).collect()
-}
-
-/// The losses that a plan consists of, and nothing else happened.
-fn lost(plan: &Plan) -> Vec<(u128, Loss)> {
-    assert_eq!((&plan.actions, &plan.waiting), (&vec![], &vec![]));
-    let loss = |(id, event): &(RunId, Event)| match event {
-        Event::Lost { attempt: ONE, how } => (id.0, *how),
-        other => panic!("not a loss of the first attempt: {other:?}"),
-    };
-    plan.steps.iter().map(loss).collect()
-}
-
-fn actions(plan: &Plan) -> Vec<(u128, Verb)> {
-    let of_the_first_attempt = |action: &Action| {
-        assert_eq!((action.pool, action.attempt), (LOCAL, ONE));
-        (action.run.0, action.verb)
-    };
-    plan.actions.iter().map(of_the_first_attempt).collect()
-}
-
-fn waiting(plan: &Plan) -> Vec<(u128, String)> {
-    plan.waiting.iter().map(|(id, why)| (id.0, why.to_string())).collect()
 }
