@@ -6,6 +6,8 @@
 //! **Invariant:** knows no SQL, no Kubernetes and no candle. No I/O but `client`, which is a feature.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "client")]
+pub mod client;
 pub mod expand;
 pub mod ids;
 pub mod preset;

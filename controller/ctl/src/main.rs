@@ -1,1 +1,110 @@
-fn main() {}
+//! The command line of Assay: words, tables and exit codes around `assay_api::client`.
+//!
+//! `commands` has one file per noun and verb that a user types; `print` alone prints; `words` turns
+//! views into text; `failure` turns errors into exit codes and says what to do next.
+//!
+//! **Invariant:** knows no SQL, no Kubernetes and no candle: what serves, trains or makes data is
+//! another program, started beside this one.
+#![forbid(unsafe_code)]
+
+mod commands;
+mod failure;
+mod print;
+mod words;
+
+use std::process::ExitCode;
+
+use assay_api::client::Client;
+use clap::{Parser, Subcommand};
+
+use commands::{Session, data, run, sweep, up};
+use print::Format;
+
+const EXAMPLES: &str = "\
+Examples:
+  ctl up                                     start everything on this machine
+  ctl data synth --help                      make a corpus to try things with
+  ctl sweep plan examples/quickstart.yaml    what would be run, and what it costs
+  ctl sweep apply examples/quickstart.yaml   store the runs; the controller runs them
+  ctl sweep watch quickstart                 look on until all have ended
+  ctl sweep get quickstart                   the answer: the runs, ranked
+  ctl run logs quickstart/3 --follow         what run 3 says
+
+Runs are named by their sweep and number: quickstart/3.
+
+Results go to standard output, everything else to standard error, so that
+  ctl sweep get quickstart -o json | jq '.runs[].latest'
+sees results only.
+
+Exit codes:
+  0  done
+  1  refused or failed; for `sweep watch`: some run ended without success
+  2  the command line is wrong
+  3  there is no sweep or run of that name
+  4  the controller cannot be reached
+  5  the sweep file has errors; each was printed with its place";
+
+/// Runs ablation sweeps for continued pretraining, and reads off their answer.
+///
+/// A sweep is a YAML file: one base run and the axes to vary it along. `ctl sweep apply` stores its
+/// runs in the controller, which trains and evaluates every one of them, here (`ctl up`) or wherever
+/// it places them. `ctl sweep get` shows which one was best, and by how much.
+#[derive(Debug, Parser)]
+#[command(name = "ctl", version, after_long_help = EXAMPLES, after_help = "`ctl --help` has examples and the exit codes.", propagate_version = true)]
+struct Cli {
+    /// Where the controller listens.
+    #[arg(
+        long,
+        global = true,
+        env = "ASSAY_URL",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8717"
+    )]
+    url: String,
+
+    /// Tables for people, JSON or YAML (the API's own views, whole) for programs.
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t = Format::Table
+    )]
+    output: Format,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Up(up::Up),
+    /// Plan, apply, watch and answer sweeps.
+    #[command(subcommand)]
+    Sweep(sweep::Command),
+    /// Look at single runs, cancel them, queue them again.
+    #[command(subcommand)]
+    Run(run::Command),
+    /// Make data.
+    #[command(subcommand)]
+    Data(data::Command),
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let Cli { url, output, command } = Cli::parse();
+    let done = match Client::new(&url) {
+        Ok(client) => {
+            let session = Session { client, url: url.clone(), format: output };
+            match command {
+                Command::Up(options) => up::up(&options).await,
+                Command::Sweep(command) => sweep::run(&session, command).await,
+                Command::Run(command) => run::run(&session, command).await,
+                Command::Data(command) => data::run(&command),
+            }
+        }
+        Err(error) => Err(error.into()),
+    };
+    done.unwrap_or_else(|error| failure::report(&error, &url))
+}

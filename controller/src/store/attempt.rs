@@ -175,6 +175,27 @@ pub async fn reported(
     Ok(())
 }
 
+/// Whether a lease has run out by this server's clock; holds the attempt so that no sign of life comes
+/// in between.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn lease_is_over(
+    tx: impl PgExecutor<'_>,
+    run: RunId,
+    attempt: i32,
+) -> Result<bool, sqlx::Error> {
+    let over = sqlx::query_scalar!(
+        r#"select lease_ends_at <= now() as "over!" from attempt
+           where run_id = $1 and attempt = $2 and lease_ends_at is not null for update"#,
+        run.0,
+        attempt,
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(over.unwrap_or(true))
+}
+
 /// Highest report stored of any attempt, for carried ones.
 ///
 /// # Errors

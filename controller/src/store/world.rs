@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use assay_api::RunId;
 use assay_scheduler as scheduler;
 use assay_scheduler::{
-    Attempt, Cause, ErrorSeen, Event, Finish, IllegalStep, Outcome, PoolId, Remedy, Spec, State,
+    Attempt, Cause, ErrorSeen, Event, Finish, IllegalStep, Loss, Outcome, PoolId, Remedy, Spec, State,
     Then, Time, Tries, WorkerError,
 };
 use chrono::{DateTime, Utc};
@@ -142,6 +142,12 @@ pub async fn commit(
     let before = found.run.standing;
     let after = found.run.step(now, told.event)?;
     let run = RunId(Uuid::from_u128(found.run.id.0));
+    if let Event::Lost { attempt, how: Loss::LeaseExpired } = told.event {
+        // a sign of life changes no version: whether it came meanwhile is asked here
+        if !attempt::lease_is_over(&mut *tx, run, attempt.0.cast_signed()).await? {
+            return Ok(false);
+        }
+    }
     let text = told.reason.clone().unwrap_or_else(|| told.event.to_string());
     let step = Step {
         run,

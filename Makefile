@@ -1,0 +1,70 @@
+# Every chore of this repository. `make` alone lists them.
+
+# Queries are checked against .sqlx, not against whatever DATABASE_URL a shell has.
+export SQLX_OFFLINE := true
+
+programs := cargo node npm postgresql chromium
+.PHONY: help quickstart dev build test bench lint sqlx schema web web-test $(programs)
+
+help: ## List what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+quickstart: postgresql build ## Build everything, then train and compare a real sweep on this machine
+	@examples/quickstart
+
+dev: postgresql build ## Start everything on this machine, with its data in .assay
+	target/debug/ctl up
+
+build: cargo web/dist/index.html ## Build the web view and all programs
+	cargo build --bins
+
+# Tests end with the closing lines of their runners, so nothing is printed after them.
+test: lint web-test build chromium ## Everything that must pass: lints, tests on a real server, browser tests
+	tests/with-postgres cargo test --workspace
+	cd web && npm run test:browser
+
+# The profile of everything else, so that nothing is compiled twice.
+bench: cargo ## Measure how many tokens a second the trainer does here
+	cargo bench --profile dev --package assay-trainer
+
+# Clippy expands every query against a server with the migrations, so that one which no longer fits
+# them does not compile; and what it expands must be what .sqlx holds.
+lint: cargo postgresql web/dist/index.html ## Format, lints, and queries against the migrations
+	cargo fmt --all --check
+	rm -rf target/sqlx && mkdir -p target/sqlx
+	touch controller/src/lib.rs
+	SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$(CURDIR)/target/sqlx tests/with-postgres \
+		cargo clippy --workspace --all-targets -- -D warnings
+	@ls target/sqlx >target/sqlx.now && ls .sqlx | diff - target/sqlx.now || \
+		{ echo "the queries and .sqlx differ: run make sqlx" >&2; exit 1; }
+
+# Without sqlx-cli: the macros write what a server tells them. They are expanded only where the
+# compiler runs, hence the touch; a failed build leaves .sqlx as it was.
+sqlx: cargo postgresql ## Write .sqlx anew, after a query or a migration changed
+	rm -rf target/sqlx && mkdir -p target/sqlx
+	touch controller/src/lib.rs
+	SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$(CURDIR)/target/sqlx tests/with-postgres \
+		cargo check --package assay-controller
+	rm -rf .sqlx && cp -r target/sqlx .sqlx
+
+schema: cargo web/node_modules/.package-lock.json ## Write the API's document and the browser's types anew
+	cargo run --quiet --bin assay-controller -- openapi >target/openapi.json
+	mv target/openapi.json web/openapi.json
+	cd web && npm run schema
+
+web: web/dist/index.html ## Build the web view
+
+web-test: web/node_modules/.package-lock.json ## Types, lints and unit tests of the web view
+	cd web && npm run check && npm run lint && npm test
+
+# What is missing is installed where that can be done, and named where it cannot.
+$(programs):
+	@tests/bootstrap $@
+
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json | node npm
+	cd web && npm ci --no-audit --no-fund
+
+web_sources := $(shell find web/src web/index.html web/*.ts -type f 2>/dev/null)
+web/dist/index.html: web/node_modules/.package-lock.json $(web_sources)
+	cd web && npm run build
+	@touch controller/src/http/assets.rs # which holds the names of what was built

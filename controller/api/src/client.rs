@@ -1,0 +1,125 @@
+//! The HTTP client: [`Client`] for people's programs, [`WorkerClient`] for one attempt's worker.
+
+mod people;
+mod stream;
+mod worker;
+
+use std::time::Duration;
+
+use reqwest::{RequestBuilder, Response, StatusCode};
+use serde::de::DeserializeOwned;
+
+pub use people::Client;
+pub use stream::EventStream;
+pub use worker::WorkerClient;
+
+use crate::view::Problem;
+
+/// A controller on the same machine or cluster answers within this, or is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest request is an apply of 10,000 points.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("`{url}` is no URL of a controller; it looks like http://127.0.0.1:8717")]
+    Url { url: String },
+    #[error("no controller answers at {url}")]
+    Unreachable {
+        url: String,
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The controller understood and says no.
+    #[error("{}", problem.error)]
+    Refused { status: u16, problem: Box<Problem> },
+    /// Something answers, and it is no controller, or a broken one.
+    #[error("{url} answered {status}, which no controller would: {text}")]
+    Strange { url: String, status: u16, text: String },
+    #[error("the answer of {url} broke off")]
+    Broken {
+        url: String,
+        #[source]
+        source: reqwest::Error,
+    },
+    #[error("the answer is not what this program expects: are it and the controller of one version?")]
+    Answer(#[from] serde_json::Error),
+}
+
+impl Error {
+    /// The attempt is not current any more, or another process runs it.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Refused { status: 409, .. })
+    }
+
+    /// It may go better a moment later: nothing answers, or the controller itself is in trouble.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Broken { .. } => true,
+            Self::Refused { status, .. } | Self::Strange { status, .. } => {
+                *status >= 500 || *status == 429 || *status == 408
+            }
+            Self::Url { .. } | Self::Answer(_) => false,
+        }
+    }
+}
+
+/// An address with a connection pool.
+#[derive(Clone, Debug)]
+struct Connection {
+    /// Without a slash at the end.
+    url: String,
+    http: reqwest::Client,
+}
+
+impl Connection {
+    fn new(url: &str) -> Result<Self, Error> {
+        let url = url.trim_end_matches('/').to_owned();
+        let is_url = reqwest::Url::parse(&url).is_ok_and(|url| url.has_host());
+        if !is_url {
+            return Err(Error::Url { url });
+        }
+        let builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy();
+        let http = builder.build().map_err(|source| unreachable(&url, source))?;
+        Ok(Self { url, http })
+    }
+
+    fn path(&self, path: &str) -> String {
+        format!("{}/api/v1{path}", self.url)
+    }
+
+    /// Sends, and reads a good answer; a bad one becomes the error that it tells of.
+    async fn send(&self, request: RequestBuilder) -> Result<Vec<u8>, Error> {
+        let response = self.begin(request.timeout(TIMEOUT)).await?;
+        let broken = |source| Error::Broken { url: self.url.clone(), source };
+        Ok(response.bytes().await.map_err(broken)?.to_vec())
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Error> {
+        Ok(serde_json::from_slice(&self.send(request).await?)?)
+    }
+
+    async fn begin(&self, request: RequestBuilder) -> Result<Response, Error> {
+        let response = request.send().await.map_err(|source| unreachable(&self.url, source))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let text = response.text().await.unwrap_or_default();
+        Err(self.refusal(status, text))
+    }
+
+    fn refusal(&self, status: StatusCode, text: String) -> Error {
+        let status = status.as_u16();
+        match serde_json::from_str(&text) {
+            Ok(problem) => Error::Refused { status, problem: Box::new(problem) },
+            Err(_) => Error::Strange { url: self.url.clone(), status, text },
+        }
+    }
+}
+
+fn unreachable(url: &str, source: reqwest::Error) -> Error {
+    Error::Unreachable { url: url.to_owned(), source }
+}

@@ -1,0 +1,197 @@
+//! `ctl sweep plan` and `ctl sweep apply`: a file goes to the controller, what it would do comes back.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use assay_api::view::{ApplyRequest, Outcome, PlanView};
+use clap::{Args, ValueEnum};
+
+use super::Session;
+use crate::print::{self, Format, Table};
+use crate::words;
+
+/// More points than this are counted, not listed, unless asked for as JSON or YAML.
+const POINTS_SHOWN_MAX: usize = 60;
+
+#[derive(Debug, Args)]
+pub(crate) struct FileOptions {
+    /// The sweep file; `-` reads standard input.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// Cancel runs whose point is no longer in the file. Without it they are left alone.
+    #[arg(long)]
+    prune: bool,
+
+    /// Queue again what failed (or diverged), or what was cancelled.
+    #[arg(long, value_enum, value_name = "WHICH", value_delimiter = ',')]
+    retry: Vec<Retry>,
+}
+
+/// Store the runs of a sweep file; the controller then runs them.
+///
+/// Applying a file twice does nothing the second time. A changed file extends its sweep: new points
+/// are queued, finished ones kept, points that are no longer in it left alone (or cancelled, with
+/// --prune). A file with errors stores nothing, and every error is shown with its place.
+#[derive(Debug, Args)]
+pub(crate) struct ApplyOptions {
+    #[command(flatten)]
+    file: FileOptions,
+
+    /// Do not ask before runs are cancelled.
+    #[arg(short, long)]
+    yes: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Retry {
+    Failed,
+    Cancelled,
+}
+
+impl FileOptions {
+    fn request(&self) -> anyhow::Result<ApplyRequest> {
+        let (file, folder) = if self.file == Path::new("-") {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
+            (text, std::env::current_dir()?)
+        } else {
+            let name = self.file.display();
+            let text = std::fs::read_to_string(&self.file)
+                .with_context(|| format!("cannot read {name}: name a sweep file"))?;
+            let path = std::path::absolute(&self.file)?;
+            (text, path.parent().context("a file has a folder")?.to_owned())
+        };
+        let folder = folder.into_os_string().into_string();
+        let folder = folder.map_err(|folder| {
+            anyhow::anyhow!("{} is not UTF-8: move the sweep file", folder.display())
+        })?;
+        let retry = self.retry.iter().flat_map(|which| match which {
+            Retry::Failed => &[Outcome::Failed, Outcome::Diverged][..],
+            Retry::Cancelled => &[Outcome::Cancelled],
+        });
+        let retry = retry.copied().collect();
+        Ok(ApplyRequest { file, folder: Some(folder), prune: self.prune, retry })
+    }
+}
+
+pub(crate) async fn plan(session: &Session, options: &FileOptions) -> anyhow::Result<ExitCode> {
+    let request = options.request()?;
+    let plan = session.client.plan(&request).await.map_err(|e| at_file(e.into(), options))?;
+    print::view(session.format, &plan, show)?;
+    print::note("Nothing was changed; `ctl sweep apply` does it.");
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) async fn apply(session: &Session, options: &ApplyOptions) -> anyhow::Result<ExitCode> {
+    let request = options.file.request()?;
+    let place = |error: assay_api::client::Error| at_file(error.into(), &options.file);
+    if request.prune && !options.yes {
+        let plan = session.client.plan(&request).await.map_err(place)?;
+        if plan.dropped > 0 {
+            print::note(&show(&plan));
+            let question =
+                format!("Cancel {} run(s) that are no longer in the file?", plan.dropped);
+            match print::confirm(&question)? {
+                Some(true) => {}
+                Some(false) => anyhow::bail!("nothing was changed; leave --prune out to keep them"),
+                None => anyhow::bail!(
+                    "--prune cancels {} run(s) unless they have ended, and nobody can be asked: add --yes if you mean it",
+                    plan.dropped
+                ),
+            }
+        }
+    }
+    let answer = session.client.apply(&request).await.map_err(place)?;
+    print::view(session.format, &answer, |answer| show(&answer.plan))?;
+    if session.format == Format::Table {
+        let name = &answer.plan.sweep;
+        print::note(&format!(
+            "Applied. `ctl sweep watch {name}` looks on, as does {}/sweeps/{name}",
+            session.url.trim_end_matches('/')
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Errors in the file are shown at their places in it, which only this side knows by name.
+fn at_file(error: anyhow::Error, options: &FileOptions) -> anyhow::Error {
+    error.context(crate::failure::InFile(options.file.clone()))
+}
+
+fn show(plan: &PlanView) -> String {
+    let mut text = String::new();
+    let is_new = if plan.is_new { "new sweep" } else { "sweep" };
+    let parts = [
+        (plan.added, "added"),
+        (plan.kept, "kept"),
+        (plan.dropped, "no longer in the file"),
+        (plan.retried, "queued again"),
+    ];
+    let parts: Vec<_> =
+        parts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+    let changes = if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") };
+    text.push_str(&format!("{is_new} {}: {changes}\n\n", plan.sweep));
+
+    text.push_str(&points(plan));
+    if plan.added > 0 {
+        let hours = plan.hours.map_or_else(
+            || "no time is known before runs of this size were seen".to_owned(),
+            |hours| format!("about {}", words::hours(hours)),
+        );
+        text.push_str(&format!(
+            "\nto train: {} tokens, {} FLOPs; {hours}\n",
+            words::count(plan.tokens),
+            words::amount(plan.flops)
+        ));
+    }
+    if !plan.sources.is_empty() {
+        let mut table = Table::new(&["source", ">bytes", ">tokens", ">epochs"]);
+        for source in &plan.sources {
+            table.row([
+                source.source.clone(),
+                words::count(source.bytes),
+                format!("~{}", words::count(source.tokens)),
+                epochs(source.epochs_min, source.epochs_max),
+            ]);
+        }
+        text.push_str(&format!("\n{}", table.text()));
+    }
+    for warning in &plan.warnings {
+        text.push_str(&format!("\nwarning: {warning}"));
+    }
+    text
+}
+
+fn points(plan: &PlanView) -> String {
+    if plan.points.len() > POINTS_SHOWN_MAX {
+        return format!("{} points; -o json lists them\n", plan.points.len());
+    }
+    let mut table = Table::new(&["", ">run", "kind", "point", ""]);
+    for point in &plan.points {
+        let mark = match point.change.as_str() {
+            "added" => "+",
+            "cancelled" => "-",
+            "retried" => "~",
+            _ => "",
+        };
+        table.row([
+            mark.to_owned(),
+            point.number.map_or_else(String::new, |number| number.to_string()),
+            words::kind(point.kind).to_owned(),
+            point.label.clone() + if point.is_baseline { " (baseline)" } else { "" },
+            point.change.clone(),
+        ]);
+    }
+    table.text()
+}
+
+fn epochs(least: f64, most: f64) -> String {
+    if (most - least).abs() < 0.005 {
+        format!("{most:.2}")
+    } else {
+        format!("{least:.2} to {most:.2}")
+    }
+}

@@ -1,0 +1,313 @@
+//! The life of one attempt: start, work, flush, finish.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use assay_api::InstanceId;
+use assay_api::client::{Error, WorkerClient};
+use assay_api::spec::{PrepareSpec, RunSpec, TrainSpec};
+use assay_api::worker::{
+    EXIT_PREEMPTED, Finish, FinishRequest, FoundCheckpoint, LogLevel, StartAnswer, StartRequest,
+    Wish, layout,
+};
+use assay_trainer::data::{self, Dataset};
+use assay_trainer::{Inputs, Outcome, SEMANTICS, checkpoint};
+use sha2::{Digest, Sha256};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::Attempt;
+use crate::recorder::{Recorder, relative};
+use crate::reporter::{self, Carried, Shared, Standing};
+use crate::spool::Spool;
+
+/// An error of the run's own was recorded.
+const EXIT_ERROR: i32 = 1;
+/// The controller does not want this attempt: nothing was recorded.
+const EXIT_REFUSED: i32 = 3;
+/// How long a worker that was told to leave tries to hand over its last reports. They lie in the
+/// checkpoint as well.
+const LEAVING: Duration = Duration::from_secs(10);
+const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Runs the attempt to its end; returns the exit status.
+///
+/// # Errors
+/// The worker's own surroundings fail it: no scratch folder, no controller at the URL at all.
+pub fn run(attempt: &Attempt) -> anyhow::Result<i32> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("cannot start the reporting thread")?;
+    let Attempt { controller, run, attempt: number, secret, .. } = attempt;
+    let client = WorkerClient::new(controller, *run, *number, secret.clone())?;
+    let instance = InstanceId(uuid::Uuid::new_v4());
+
+    let storage = absolute(&attempt.storage)?;
+    let run_folder = storage.join(layout::run(*run));
+    let found = checkpoint::list(&run_folder).context("cannot look for checkpoints")?;
+    let spool = Spool::open(&attempt.scratch.join("reports.spool"))?;
+    let shared = Shared::new(spool);
+    hear_signals(&runtime, &shared)?;
+
+    let request = StartRequest {
+        instance,
+        checkpoints: found
+            .iter()
+            .map(|c| FoundCheckpoint { attempt: c.attempt, step: c.step })
+            .collect(),
+        host: host(),
+        pid: std::process::id(),
+    };
+    let start = reporter::insist(&shared, instance, || client.start(&request));
+    let answer = match runtime.block_on(start) {
+        Ok(answer) => answer,
+        Err(error) => return leave(&error, &shared),
+    };
+
+    let resume = answer.resume.as_ref().map(|f| checkpoint::folder(&run_folder, f.attempt, f.step));
+    shared.carry(carried(resume.as_deref())?);
+    let lease = Duration::from_millis(answer.lease.lease_ms);
+    runtime.spawn(reporter::send(shared.clone(), client.clone(), instance, lease));
+
+    let place = Place { attempt, storage, run_folder, resume };
+    let finish = work(&answer, &place, &shared);
+    Ok(end(&runtime, &client, (instance, &shared), finish))
+}
+
+/// Where an attempt reads and writes.
+struct Place<'a> {
+    attempt: &'a Attempt,
+    storage: PathBuf,
+    run_folder: PathBuf,
+    resume: Option<PathBuf>,
+}
+
+/// Reports of earlier attempts that the checkpoint carries.
+fn carried(resume: Option<&Path>) -> anyhow::Result<Vec<Carried>> {
+    let Some(folder) = resume else { return Ok(Vec::new()) };
+    let bytes = checkpoint::carried(folder)?;
+    if bytes.is_empty() {
+        return Ok(Vec::new());
+    }
+    serde_json::from_slice(&bytes).context("the checkpoint carries reports that are none")
+}
+
+/// None: asked to stop at once.
+fn work(answer: &StartAnswer, place: &Place<'_>, shared: &Arc<Shared>) -> Option<Finish> {
+    let steps = match &answer.spec {
+        RunSpec::Prepare(_) => 0,
+        RunSpec::Train(spec) => spec.train.steps(),
+    };
+    let number = place.attempt.attempt;
+    let mut recorder = Recorder::new(shared.clone(), number, &place.storage, steps);
+    let done = match &answer.spec {
+        RunSpec::Prepare(spec) => prepare(spec, &answer.point, place, &mut recorder, shared),
+        RunSpec::Train(spec) => train(spec, answer, place, &mut recorder),
+    };
+    let finish = match done {
+        Ok(finish) => finish,
+        Err(Failure { error, is_final, step }) => {
+            let message = format!("{error:#}");
+            recorder.log(LogLevel::Error, message.clone());
+            Some(Finish::Error { step, message, is_final })
+        }
+    };
+    recorder.flush();
+    match recorder.take_trouble() {
+        Some(trouble) => {
+            let message = format!("{trouble:#}: is the disk full?");
+            Some(Finish::Error { step: 0, message, is_final: false })
+        }
+        None => finish,
+    }
+}
+
+struct Failure {
+    error: anyhow::Error,
+    is_final: bool,
+    step: u64,
+}
+
+fn prepare(
+    spec: &PrepareSpec,
+    point: &str,
+    place: &Place<'_>,
+    recorder: &mut Recorder,
+    shared: &Shared,
+) -> Result<Option<Finish>, Failure> {
+    let path = layout::dataset(point);
+    let folder = place.storage.join(&path);
+    recorder.log(LogLevel::Info, format!("preparing {} from {}", spec.source, spec.files.path));
+    let mut progress = |at: data::Progress| {
+        recorder.progressed(at.bytes, at.bytes_total, at.tokens);
+        match shared.wish() {
+            Wish::Continue => ControlFlow::Continue(()),
+            Wish::CheckpointAndStop | Wish::Stop => ControlFlow::Break(()),
+        }
+    };
+    let done = fs::create_dir_all(folder.parent().unwrap_or(&folder))
+        .map_err(|error| Failure { error: error.into(), is_final: false, step: 0 })
+        .map(|()| data::prepare(spec, &folder, &mut progress))?;
+    match done {
+        Ok(prepared) => {
+            let data::Prepared { tokens, documents, documents_heldout, .. } = prepared;
+            recorder.progressed(1, 1, tokens);
+            recorder.log(
+                LogLevel::Info,
+                format!(
+                    "{documents} documents, {tokens} tokens; {documents_heldout} documents held out"
+                ),
+            );
+            let fingerprint = prepared.fingerprint;
+            Ok(Some(Finish::Succeeded { step: 0, path, fingerprint, tokens }))
+        }
+        Err(_) if shared.wish() == Wish::CheckpointAndStop => {
+            Ok(Some(Finish::Preempted { step: 0 }))
+        }
+        Err(_) if shared.wish() == Wish::Stop => Ok(None),
+        Err(error) => {
+            let is_final = error.is_final();
+            Err(Failure { error: error.into(), is_final, step: 0 })
+        }
+    }
+}
+
+fn train(
+    spec: &TrainSpec,
+    answer: &StartAnswer,
+    place: &Place<'_>,
+    recorder: &mut Recorder,
+) -> Result<Option<Finish>, Failure> {
+    let from = answer.resume.as_ref().map_or(0, |found| found.step);
+    let data = |error: data::DataError| {
+        let is_final = error.is_final();
+        Failure { error: error.into(), is_final, step: from }
+    };
+    let mut datasets = BTreeMap::new();
+    for (name, input) in &answer.datasets {
+        let folder = place.storage.join(&input.path);
+        let dataset = Dataset::open_pinned(&folder, &input.fingerprint).map_err(data)?;
+        datasets.insert(name.clone(), dataset);
+    }
+    recorder.log(LogLevel::Info, greeting(spec, answer));
+    let inputs = Inputs {
+        datasets,
+        base: answer.base.as_ref().map(|path| place.storage.join(path)),
+        run_folder: place.run_folder.clone(),
+        attempt: place.attempt.attempt,
+        resume: place.resume.clone(),
+        threads: spec.train.devices as usize,
+    };
+    let outcome = assay_trainer::train(spec, &inputs, recorder).map_err(|error| {
+        let (is_final, step) = (error.is_final(), recorder.step());
+        Failure { error: error.into(), is_final, step }
+    })?;
+    Ok(match outcome {
+        Outcome::Finished { step, checkpoint, tokens } => {
+            let path = relative(&place.storage, &checkpoint);
+            let fingerprint = result_key(answer);
+            Some(Finish::Succeeded { step, path, fingerprint, tokens })
+        }
+        Outcome::Diverged { step, reason } => Some(Finish::Diverged { step, reason }),
+        Outcome::Preempted { step, .. } => Some(Finish::Preempted { step }),
+        Outcome::Stopped { .. } => None,
+    })
+}
+
+/// The facts that people look for when two runs that should agree do not.
+fn greeting(spec: &TrainSpec, answer: &StartAnswer) -> String {
+    let train = &spec.train;
+    let from = match &answer.resume {
+        Some(found) => format!("from step {} of attempt {}", found.step, found.attempt),
+        None => "from the beginning".to_owned(),
+    };
+    format!(
+        "training {from}: {} steps of {} tokens, engine {:?}, {} thread(s), trainer {} (semantics {SEMANTICS}) on {}",
+        train.steps(),
+        train.batch,
+        train.engine,
+        train.devices,
+        env!("CARGO_PKG_VERSION"),
+        host(),
+    )
+}
+
+/// What the result depends on: the point, the data, and what the trainer makes of them.
+fn result_key(answer: &StartAnswer) -> String {
+    let mut hash = Sha256::new();
+    hash.update(answer.point.as_bytes());
+    for (name, input) in &answer.datasets {
+        hash.update(format!("\n{name} {}", input.fingerprint).as_bytes());
+    }
+    hash.update(format!("\nsemantics {SEMANTICS}").as_bytes());
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Hands over what is left and records the end.
+fn end(
+    runtime: &Runtime,
+    client: &WorkerClient,
+    (instance, shared): (InstanceId, &Shared),
+    finish: Option<Finish>,
+) -> i32 {
+    let Some(finish) = finish else {
+        return if shared.standing() == Standing::Sending { 0 } else { EXIT_REFUSED };
+    };
+    let is_leaving = matches!(finish, Finish::Preempted { .. });
+    let code = match &finish {
+        Finish::Succeeded { .. } | Finish::Diverged { .. } => 0,
+        Finish::Error { .. } => EXIT_ERROR,
+        Finish::Preempted { .. } => EXIT_PREEMPTED,
+    };
+    let patience = if is_leaving { LEAVING } else { FOR_EVER };
+    let request = FinishRequest { instance, finish };
+    let recorded = runtime.block_on(async {
+        shared.flushed(patience).await;
+        reporter::insist(shared, instance, || client.finish(&request)).await
+    });
+    match recorded {
+        Err(error) if error.is_conflict() => EXIT_REFUSED,
+        // the exit status says that a checkpoint was saved; of other ends nobody knows: tried again
+        Err(_) if !is_leaving => EXIT_ERROR,
+        _ => code,
+    }
+}
+
+fn leave(error: &Error, shared: &Shared) -> anyhow::Result<i32> {
+    if error.is_conflict() {
+        return Ok(EXIT_REFUSED);
+    }
+    if shared.is_terminated() {
+        return Ok(EXIT_PREEMPTED);
+    }
+    anyhow::bail!("the controller refuses this worker: {error}")
+}
+
+fn hear_signals(runtime: &Runtime, shared: &Arc<Shared>) -> anyhow::Result<()> {
+    let shared = shared.clone();
+    let _inside = runtime.enter();
+    let mut terminated = signal(SignalKind::terminate()).context("cannot hear SIGTERM")?;
+    let mut interrupted = signal(SignalKind::interrupt()).context("cannot hear SIGINT")?;
+    runtime.spawn(async move {
+        loop {
+            tokio::select! { _ = terminated.recv() => (), _ = interrupted.recv() => () }
+            shared.terminate();
+        }
+    });
+    Ok(())
+}
+
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    path.canonicalize().with_context(|| format!("no storage folder at {}", path.display()))
+}

@@ -1,0 +1,84 @@
+//! The command line and the environment, read once.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use assay_api::RunId;
+use assay_api::worker::env;
+use clap::{Args, Parser, Subcommand};
+
+use crate::data::Data;
+
+/// Runs attempts of Assay: trains, evaluates, reports. Most of it is started by a controller; `train`
+/// and `data` are for people.
+#[derive(Debug, Parser)]
+#[command(name = "assay-worker", version)]
+pub struct Config {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the attempt that the environment names.
+    Run(Attempt),
+    /// Start a program, write down who it is and how it ended.
+    Supervise(Supervise),
+    /// Train one run from a JSON spec, without a controller.
+    Train(Train),
+    /// Work on data.
+    #[command(subcommand)]
+    Data(Data),
+}
+
+/// What a pool tells a worker.
+#[derive(Clone, Args)]
+pub struct Attempt {
+    /// URL of the controller.
+    #[arg(long, env = env::CONTROLLER, value_name = "URL")]
+    pub controller: String,
+    /// The run's id.
+    #[arg(long, env = env::RUN, value_name = "ID")]
+    pub run: RunId,
+    /// The attempt's number.
+    #[arg(long, env = env::ATTEMPT, value_name = "N")]
+    pub attempt: u32,
+    /// The attempt's secret.
+    #[arg(long, env = env::SECRET, value_name = "HEX", hide_env_values = true)]
+    pub secret: String,
+    /// Folder of datasets and checkpoints that all attempts of the pool share.
+    #[arg(long, env = env::STORAGE, value_name = "FOLDER")]
+    pub storage: PathBuf,
+    /// Folder of this attempt alone.
+    #[arg(long, env = env::SCRATCH, value_name = "FOLDER")]
+    pub scratch: PathBuf,
+}
+
+impl std::fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Attempt(run {}, attempt {}, secret …)", self.run, self.attempt)
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Supervise {
+    /// Folder for the files that say who runs and how it ended.
+    #[arg(long, env = env::SCRATCH, value_name = "FOLDER")]
+    pub scratch: PathBuf,
+    /// The program and its arguments.
+    #[arg(last = true, required = true, value_name = "PROGRAM")]
+    pub program: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct Train {
+    /// A train run's spec as JSON: the `spec` of `ctl run get SWEEP/NUMBER -o json`.
+    #[arg(value_name = "SPEC.json")]
+    pub spec: PathBuf,
+    /// Folder for prepared data and checkpoints. An interrupted run goes on from there.
+    #[arg(long, value_name = "FOLDER", default_value = "assay-run")]
+    pub storage: PathBuf,
+    /// For a model that is no preset: the folder to begin from.
+    #[arg(long, value_name = "FOLDER")]
+    pub base: Option<PathBuf>,
+}

@@ -1,0 +1,215 @@
+//! What the trainer says, gathered into reports.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use assay_api::worker::{
+    CheckpointSaved, Evaluation, LogLevel, LogLine, MetricBatch, Progress, Report, Wish,
+};
+use assay_trainer::engine::Verdict;
+use assay_trainer::{Measurement, Phase, Saved, Stepped, Watcher};
+
+use crate::clock;
+use crate::reporter::Shared;
+
+/// Points are gathered for so long before they become a report.
+const GATHER: Duration = Duration::from_millis(500);
+
+/// The trainer's watcher of one attempt.
+#[derive(Debug)]
+pub struct Recorder {
+    shared: Arc<Shared>,
+    attempt: u32,
+    storage: PathBuf,
+    steps: u64,
+    report: Report,
+    points: BTreeMap<String, MetricBatch>,
+    progress: Progress,
+    gathered_since: Instant,
+    /// Tokens and time when speed was last measured.
+    speed_from: Option<(u64, Instant)>,
+    skipped: u64,
+    trouble: Option<anyhow::Error>,
+}
+
+impl Recorder {
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, attempt: u32, storage: &Path, steps: u64) -> Self {
+        let progress = Progress { step: 0, steps, tokens: 0, phase: "loading".to_owned() };
+        Self {
+            shared,
+            attempt,
+            storage: storage.to_owned(),
+            steps,
+            report: Report::default(),
+            points: BTreeMap::new(),
+            progress,
+            gathered_since: clock::instant(),
+            speed_from: None,
+            skipped: 0,
+            trouble: None,
+        }
+    }
+
+    pub fn log(&mut self, level: LogLevel, text: impl Into<String>) {
+        self.report.logs.push(LogLine { time: clock::now_ms(), level, text: text.into() });
+    }
+
+    /// How far it is, where no training step says so.
+    pub fn progressed(&mut self, step: u64, steps: u64, tokens: u64) {
+        self.progress = Progress { step, steps, tokens, phase: "preparing".to_owned() };
+        self.report.progress = Some(self.progress.clone());
+        self.flush_when_due();
+    }
+
+    fn point(&mut self, name: &str, step: u64, value: f64) {
+        let batch = self.points.entry(name.to_owned()).or_insert_with(|| MetricBatch {
+            name: name.to_owned(),
+            steps: Vec::new(),
+            values: Vec::new(),
+            times: Vec::new(),
+        });
+        batch.steps.push(step);
+        batch.values.push(value);
+        batch.times.push(clock::now_ms());
+    }
+
+    fn flush_when_due(&mut self) {
+        if GATHER <= self.gathered_since.elapsed() {
+            self.flush();
+        }
+    }
+
+    /// Writes down what was gathered.
+    pub fn flush(&mut self) {
+        self.gathered_since = clock::instant();
+        let mut report = std::mem::take(&mut self.report);
+        report.metrics = std::mem::take(&mut self.points).into_values().collect();
+        if report == Report::default() {
+            return;
+        }
+        if let Err(error) = self.shared.write(report) {
+            // a full disk: training stops rather than losing what it measured
+            self.trouble.get_or_insert(error);
+        }
+    }
+
+    /// Steps taken, as far as was told.
+    #[must_use]
+    pub fn step(&self) -> u64 {
+        self.progress.step
+    }
+
+    /// What kept a report from being written down.
+    pub fn take_trouble(&mut self) -> Option<anyhow::Error> {
+        self.trouble.take()
+    }
+
+    /// Tokens per second since the last look, at most once a second.
+    fn speed(&mut self, step: u64, tokens: u64) {
+        let now = clock::instant();
+        let Some((from, since)) = self.speed_from else {
+            self.speed_from = Some((tokens, now));
+            return;
+        };
+        let seconds = now.duration_since(since).as_secs_f64();
+        if 1.0 <= seconds {
+            #[expect(clippy::cast_precision_loss, reason = "a speed")]
+            let speed = tokens.saturating_sub(from) as f64 / seconds;
+            self.point("train/tokens_per_second", step, speed);
+            self.speed_from = Some((tokens, now));
+        }
+    }
+}
+
+impl Watcher for Recorder {
+    fn phase(&mut self, phase: Phase) {
+        if self.progress.phase == phase.name() {
+            return;
+        }
+        phase.name().clone_into(&mut self.progress.phase);
+        // speed is of training alone
+        self.speed_from = None;
+        self.report.progress = Some(self.progress.clone());
+        self.flush_when_due();
+    }
+
+    fn stepped(&mut self, stepped: &Stepped) {
+        let Stepped { step, tokens, loss, grad_norm, lr, .. } = *stepped;
+        self.point("train/loss", step, loss);
+        self.point("train/grad_norm", step, grad_norm);
+        self.point("train/lr", step, lr);
+        self.point("train/param_norm", step, stepped.param_norm);
+        self.point("train/update_norm", step, stepped.update_norm);
+        self.speed(step, tokens);
+        if stepped.verdict != Verdict::Applied {
+            self.point("train/skipped", step, count(stepped.skipped));
+            if self.skipped == 0 {
+                self.log(
+                    LogLevel::Warn,
+                    format!("step {step} was skipped: loss {loss}, gradient norm {grad_norm}"),
+                );
+            }
+            self.skipped = stepped.skipped;
+        }
+        self.progress.step = step;
+        self.progress.steps = self.steps;
+        self.progress.tokens = tokens;
+        self.report.progress = Some(self.progress.clone());
+        self.flush_when_due();
+    }
+
+    fn measured(&mut self, step: u64, measurements: &[Measurement]) {
+        for measurement in measurements {
+            let Measurement { task, metric, value, stderr, n } = measurement;
+            let name = if task.starts_with("heldout/") {
+                format!("{task}/{metric}")
+            } else {
+                format!("task/{task}/{metric}")
+            };
+            self.point(&name, step, *value);
+            if !value.is_finite() {
+                continue; // a point can say so, a score cannot
+            }
+            self.report.evaluations.push(Evaluation {
+                step,
+                task: task.clone(),
+                metric: (*metric).to_owned(),
+                value: *value,
+                stderr: stderr.filter(|stderr| stderr.is_finite()),
+                n: *n,
+            });
+        }
+        self.report.progress = Some(Progress { step, ..self.progress.clone() });
+        self.flush();
+    }
+
+    fn carried(&mut self) -> anyhow::Result<Vec<u8>> {
+        self.flush();
+        self.shared.unacknowledged(self.attempt)
+    }
+
+    fn saved(&mut self, saved: &Saved) {
+        let path = relative(&self.storage, &saved.folder);
+        let (step, bytes) = (saved.step, saved.bytes);
+        self.report.checkpoints.push(CheckpointSaved { step, path, bytes });
+        self.flush();
+    }
+
+    fn wish(&mut self) -> Wish {
+        if self.trouble.is_some() { Wish::Stop } else { self.shared.wish() }
+    }
+}
+
+/// A path as it is stored: relative to the storage folder, which lies elsewhere on another machine.
+#[must_use]
+pub fn relative(storage: &Path, folder: &Path) -> String {
+    folder.strip_prefix(storage).unwrap_or(folder).to_string_lossy().into_owned()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "fewer than 2^52 steps")]
+fn count(n: u64) -> f64 {
+    n as f64
+}

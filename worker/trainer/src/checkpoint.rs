@@ -1,0 +1,302 @@
+//! Checkpoints: folders that are complete or do not exist.
+//!
+//! A folder is written beside its place (`.partial`), each file synced, then renamed, and last comes
+//! `manifest.json` with every file's size and SHA-256, by a rename as well. So whoever finds a
+//! manifest finds everything it lists, whatever was killed when; a folder without one is rubbish
+//! that [`prune`] clears. Deleting goes the other way round: the manifest first.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use crate::divergence::Skips;
+use crate::engine::{State, Tensors};
+use crate::hugging_face::{CONFIG, WEIGHTS};
+use crate::safetensors;
+
+pub const MANIFEST: &str = "manifest.json";
+/// The optimizer's moments.
+pub const OPTIMIZER: &str = "optimizer.safetensors";
+/// What the watcher laid in: opaque here.
+pub const CARRIED: &str = "carried";
+const PARTIAL: &str = "partial";
+const FORMAT: u32 = 1;
+
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    #[error("cannot {doing} {}", path.display())]
+    Io { doing: &'static str, path: PathBuf, source: io::Error },
+    #[error("{} is no checkpoint that can be used: {problem}", folder.display())]
+    Damaged { folder: PathBuf, problem: String },
+}
+
+/// What the files hold, and what the loop needs beside them to go on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub format: u32,
+    /// [`crate::SEMANTICS`] of the trainer that wrote it.
+    pub semantics: u32,
+    /// SHA-256 of what is trained: another spec cannot go on from here.
+    pub spec: String,
+    pub progress: Progress,
+    pub files: BTreeMap<String, FileEntry>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    pub bytes: u64,
+    pub sha256: String,
+}
+
+/// Where a run stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Steps taken, the skipped ones included.
+    pub step: u64,
+    pub tokens: u64,
+    pub skips: Skips,
+    /// What is due at this step has been measured.
+    pub is_measured: bool,
+}
+
+/// What goes into a checkpoint.
+#[derive(Debug)]
+pub struct Contents<'a> {
+    pub spec: &'a str,
+    pub progress: &'a Progress,
+    pub state: &'a State,
+    pub config: &'a Map<String, Value>,
+    pub carried: &'a [u8],
+}
+
+/// A complete checkpoint of a run.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Found {
+    pub attempt: u32,
+    pub step: u64,
+    pub folder: PathBuf,
+}
+
+/// The folder of a checkpoint in its run's folder.
+#[must_use]
+pub fn folder(run_folder: &Path, attempt: u32, step: u64) -> PathBuf {
+    run_folder.join(format!("attempt-{attempt:03}/step-{step:08}"))
+}
+
+/// Writes a checkpoint; returns its size in bytes.
+pub fn write(folder: &Path, contents: &Contents<'_>) -> Result<u64, CheckpointError> {
+    let parent = folder.parent().expect("a checkpoint lies in its attempt's folder");
+    fs::create_dir_all(parent).map_err(io_error("create", parent))?;
+    let partial = folder.with_extension(PARTIAL);
+    for leftover in [partial.as_path(), folder] {
+        remove(leftover)?;
+    }
+    fs::create_dir(&partial).map_err(io_error("create", &partial))?;
+
+    let mut files = BTreeMap::new();
+    let mut put = |name: &str, fill: &dyn Fn(&mut dyn Write) -> io::Result<()>| {
+        let path = partial.join(name);
+        let entry = write_file(&path, fill).map_err(io_error("write", &path))?;
+        files.insert(name.to_owned(), entry);
+        Ok(())
+    };
+    let tensors = |tensors: &'_ Tensors| {
+        let tensors = tensors.clone();
+        move |to: &mut dyn Write| safetensors::write(to, &tensors)
+    };
+    put(WEIGHTS, &tensors(&contents.state.weights))?;
+    put(OPTIMIZER, &tensors(&contents.state.optimizer))?;
+    put(CONFIG, &|to| Ok(serde_json::to_writer_pretty(to, contents.config)?))?;
+    put(CARRIED, &|to| to.write_all(contents.carried))?;
+
+    sync_folder(&partial)?;
+    fs::rename(&partial, folder).map_err(io_error("rename", &partial))?;
+    sync_folder(parent)?;
+
+    let bytes = files.values().map(|file| file.bytes).sum();
+    let manifest = Manifest {
+        format: FORMAT,
+        semantics: crate::SEMANTICS,
+        spec: contents.spec.to_owned(),
+        progress: contents.progress.clone(),
+        files,
+    };
+    let beside = folder.join(MANIFEST).with_extension(PARTIAL);
+    write_file(&beside, &|to| Ok(serde_json::to_writer_pretty(to, &manifest)?))
+        .map_err(io_error("write", &beside))?;
+    fs::rename(&beside, folder.join(MANIFEST)).map_err(io_error("rename", &beside))?;
+    sync_folder(folder)?;
+    Ok(bytes)
+}
+
+/// The manifest of a complete checkpoint, after every file's size and SHA-256 were compared with it.
+pub fn verify(folder: &Path) -> Result<Manifest, CheckpointError> {
+    let damaged = |problem| CheckpointError::Damaged { folder: folder.to_owned(), problem };
+    let path = folder.join(MANIFEST);
+    let text = match fs::read_to_string(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(damaged(format!("it has no {MANIFEST}")));
+        }
+        read => read.map_err(io_error("read", &path))?,
+    };
+    let manifest: Manifest =
+        serde_json::from_str(&text).map_err(|error| damaged(format!("{MANIFEST}: {error}")))?;
+    if manifest.format != FORMAT {
+        return Err(damaged(format!("it has format {}, not {FORMAT}", manifest.format)));
+    }
+    for (name, expected) in &manifest.files {
+        let path = folder.join(name);
+        let found = read_entry(&path).map_err(io_error("read", &path))?;
+        if found != *expected {
+            return Err(damaged(format!("{name} is not what the manifest says")));
+        }
+    }
+    Ok(manifest)
+}
+
+/// Reads what the optimizer needs to go on.
+pub fn optimizer(folder: &Path) -> Result<Tensors, CheckpointError> {
+    safetensors::read(&folder.join(OPTIMIZER)).map_err(|error| CheckpointError::Damaged {
+        folder: folder.to_owned(),
+        problem: error.to_string(),
+    })
+}
+
+/// What the watcher laid in.
+pub fn carried(folder: &Path) -> Result<Vec<u8>, CheckpointError> {
+    let path = folder.join(CARRIED);
+    fs::read(&path).map_err(io_error("read", &path))
+}
+
+/// Every complete checkpoint of a run, by attempt and step. No folder, no checkpoints.
+pub fn list(run_folder: &Path) -> Result<Vec<Found>, CheckpointError> {
+    let mut found = Vec::new();
+    for (attempt, attempt_folder) in numbered(run_folder, "attempt-")? {
+        for (step, folder) in numbered(&attempt_folder, "step-")? {
+            if folder.join(MANIFEST).exists() {
+                let attempt = u32::try_from(attempt).unwrap_or(u32::MAX);
+                found.push(Found { attempt, step, folder });
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Keeps the latest `latest` checkpoints and the newest at step `pinned`; clears the rest, and
+/// what attempts that died left half written. Only the run's current attempt may call this.
+pub fn prune(run_folder: &Path, latest: usize, pinned: Option<u64>) -> Result<(), CheckpointError> {
+    let complete = list(run_folder)?;
+    let kept_from = complete.len().saturating_sub(latest);
+    let newest_pinned = complete.iter().rposition(|found| Some(found.step) == pinned);
+    let is_kept = |at: usize| kept_from <= at || Some(at) == newest_pinned;
+    for (at, found) in complete.iter().enumerate() {
+        if !is_kept(at) {
+            remove(&found.folder)?;
+        }
+    }
+    for (_, attempt_folder) in numbered(run_folder, "attempt-")? {
+        for path in entries(&attempt_folder)? {
+            if !path.join(MANIFEST).exists() {
+                remove(&path)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Folders called `prefix` and a number.
+fn numbered(folder: &Path, prefix: &str) -> Result<Vec<(u64, PathBuf)>, CheckpointError> {
+    let number = |path: PathBuf| {
+        let number = path.file_name()?.to_str()?.strip_prefix(prefix)?.parse().ok()?;
+        Some((number, path))
+    };
+    Ok(entries(folder)?.into_iter().filter_map(number).collect())
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
+    let listing = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        listing => listing.map_err(io_error("list", folder))?,
+    };
+    let path = |entry: io::Result<fs::DirEntry>| entry.map(|entry| entry.path());
+    listing.map(path).collect::<io::Result<_>>().map_err(io_error("list", folder))
+}
+
+/// The manifest goes first, so that a folder half deleted is no checkpoint.
+fn remove(folder: &Path) -> Result<(), CheckpointError> {
+    let gone = |result: io::Result<()>| match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result.map_err(io_error("delete", folder)),
+    };
+    gone(fs::remove_file(folder.join(MANIFEST)))?;
+    gone(fs::remove_dir_all(folder))
+}
+
+/// Passes on what is written, and remembers its length and hash.
+struct Hashing<W> {
+    inner: W,
+    hash: Sha256,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(buffer)?;
+        self.hash.update(&buffer[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+impl<W> Hashing<W> {
+    fn new(inner: W) -> Self {
+        Self { inner, hash: Sha256::new(), bytes: 0 }
+    }
+
+    fn entry(self) -> FileEntry {
+        FileEntry { bytes: self.bytes, sha256: crate::data::hex(&self.hash.finalize()) }
+    }
+}
+
+fn write_file(
+    path: &Path,
+    fill: &dyn Fn(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<FileEntry> {
+    let mut to = Hashing::new(BufWriter::new(File::create(path)?));
+    fill(&mut to)?;
+    to.inner.flush()?;
+    to.inner.get_ref().sync_all()?;
+    Ok(to.entry())
+}
+
+fn read_entry(path: &Path) -> io::Result<FileEntry> {
+    let mut file = File::open(path)?;
+    let mut hashing = Hashing::new(io::sink());
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hashing.entry()),
+            read => hashing.write_all(&buffer[..read])?,
+        }
+    }
+}
+
+/// Makes the names in a folder durable.
+fn sync_folder(folder: &Path) -> Result<(), CheckpointError> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error("sync", folder))
+}
+
+fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CheckpointError {
+    let path = path.to_owned();
+    move |source| CheckpointError::Io { doing, path, source }
+}

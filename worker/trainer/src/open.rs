@@ -1,0 +1,171 @@
+//! From a spec and its inputs to a run that can take its next step.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use assay_api::spec::{Engine as EngineName, Model, TrainSpec};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use crate::checkpoint::{self, Progress};
+use crate::data::{Dataset, Mixture, hex, vocabulary_size};
+use crate::engine::{Engine, Settings, State};
+use crate::evaluate::Exam;
+use crate::hugging_face::{self, Loaded};
+use crate::initial;
+use crate::model::{preset, presets};
+use crate::reference::Reference;
+use crate::watcher::{Inputs, TrainError};
+
+/// A run, ready to go on.
+pub(crate) struct Opened<'a> {
+    pub(crate) engine: Box<dyn Engine>,
+    pub(crate) mixture: Mixture<'a>,
+    pub(crate) exam: Exam,
+    /// `config.json` of every checkpoint.
+    pub(crate) config: Map<String, Value>,
+    pub(crate) progress: Progress,
+    /// The checkpoint that holds exactly this state.
+    pub(crate) saved: Option<(u64, PathBuf)>,
+}
+
+pub(crate) fn open<'a>(spec: &TrainSpec, inputs: &'a Inputs) -> Result<Opened<'a>, TrainError> {
+    check(spec, inputs)?;
+    let model = match &inputs.resume {
+        // A checkpoint holds all of its model: what it once began from need not exist any more.
+        Some(folder) => hugging_face::load(folder).map_err(TrainError::Base)?,
+        None => begin(spec, inputs)?,
+    };
+    check_model(spec, &model)?;
+    let settings = Settings {
+        adamw: spec.train.adamw,
+        clip: spec.train.clip,
+        z_loss: spec.train.z_loss,
+        threads: inputs.threads,
+    };
+    let Loaded { config, json, weights } = model;
+    let mut engine: Box<dyn Engine> = match spec.train.engine {
+        EngineName::Reference => {
+            Box::new(Reference::new(&config, settings, &weights).map_err(TrainError::Engine)?)
+        }
+    };
+    let (mut progress, mut saved) = (Progress::default(), None);
+    if let Some(folder) = &inputs.resume {
+        progress = resumable(spec, folder)?;
+        let state = State { weights, optimizer: checkpoint::optimizer(folder)? };
+        engine.load(&state).map_err(TrainError::Engine)?;
+        saved = Some((progress.step, folder.clone()));
+    }
+    let datasets: BTreeMap<String, &Dataset> =
+        inputs.datasets.iter().map(|(name, dataset)| (name.clone(), dataset)).collect();
+    let longest = u32::try_from(config.context).unwrap_or(u32::MAX);
+    Ok(Opened {
+        engine,
+        mixture: Mixture::new(&datasets, &spec.data.mixture, spec.train.seed, spec.train.context)?,
+        exam: Exam::new(spec, &inputs.datasets, longest)?,
+        config: hugging_face::json(&config, &json),
+        progress,
+        saved,
+    })
+}
+
+/// What a checkpoint must agree with: everything that trains the model, and nothing that only
+/// measures it.
+pub(crate) fn key(spec: &TrainSpec) -> String {
+    let trained = (&spec.model, &spec.tokenizer, &spec.data, &spec.train);
+    let text = serde_json::to_vec(&trained).expect("a spec has string keys and finite numbers");
+    hex(&Sha256::digest(text))
+}
+
+/// The model of step 0.
+fn begin(spec: &TrainSpec, inputs: &Inputs) -> Result<Loaded, TrainError> {
+    match (&spec.model, &inputs.base) {
+        (Model::Preset(name), _) => {
+            let config = preset(name).ok_or_else(|| {
+                let known: Vec<&str> = presets().collect();
+                refused(format!("no preset is called `{name}`; there are {}", known.join(", ")))
+            })?;
+            let weights = initial::draw(&config, spec.train.seed);
+            Ok(Loaded { config, json: hugging_face::bytes_tokens(), weights })
+        }
+        (Model::From(_) | Model::Run(_), Some(folder)) => {
+            hugging_face::load(folder).map_err(TrainError::Base)
+        }
+        (Model::From(name) | Model::Run(name), None) => {
+            Err(refused(format!("the model `{name}` was not found: no folder was given for it")))
+        }
+    }
+}
+
+fn resumable(spec: &TrainSpec, folder: &Path) -> Result<Progress, TrainError> {
+    let manifest = checkpoint::verify(folder)?;
+    let problem = if manifest.spec != key(spec) {
+        "it was written for another spec".to_owned()
+    } else if manifest.semantics != crate::SEMANTICS {
+        format!(
+            "it was written by a trainer with semantics {}, and this one has {}",
+            manifest.semantics,
+            crate::SEMANTICS
+        )
+    } else {
+        return Ok(manifest.progress);
+    };
+    Err(TrainError::Resume { folder: folder.to_owned(), problem })
+}
+
+fn check(spec: &TrainSpec, inputs: &Inputs) -> Result<(), TrainError> {
+    let train = &spec.train;
+    if train.context == 0 || train.batch == 0 || !train.batch.is_multiple_of(train.context.into()) {
+        return Err(refused(format!(
+            "train.batch ({}) is no multiple of train.context ({})",
+            train.batch, train.context
+        )));
+    }
+    if train.micro_batch == 0 || train.tokens == 0 {
+        return Err(refused("train.micro_batch and train.tokens must be at least 1".to_owned()));
+    }
+    for (name, value) in [
+        ("lr.peak", train.lr.peak),
+        ("lr.floor", train.lr.floor),
+        ("clip", train.clip),
+        ("z_loss", train.z_loss),
+        ("adamw.eps", train.adamw.eps),
+        ("adamw.weight_decay", train.adamw.weight_decay),
+    ] {
+        if !value.is_finite() || value < 0.0 {
+            return Err(refused(format!("train.{name} is {value}; it must be at least 0")));
+        }
+    }
+    for (name, value) in [("beta1", train.adamw.beta1), ("beta2", train.adamw.beta2)] {
+        if !(0.0..1.0).contains(&value) {
+            return Err(refused(format!("train.adamw.{name} is {value}; it must lie in 0..1")));
+        }
+    }
+    for name in spec.data.sources.keys() {
+        if !inputs.datasets.contains_key(name) {
+            return Err(refused(format!("no dataset was given for the source `{name}`")));
+        }
+    }
+    Ok(())
+}
+
+fn check_model(spec: &TrainSpec, model: &Loaded) -> Result<(), TrainError> {
+    let needed = vocabulary_size(spec.tokenizer) as usize;
+    if model.config.vocabulary < needed {
+        return Err(refused(format!(
+            "the model knows {} tokens and the tokenizer has {needed}: they do not belong together",
+            model.config.vocabulary
+        )));
+    }
+    if model.config.context < spec.train.context as usize {
+        return Err(refused(format!(
+            "train.context is {} and the model's longest sequence {}",
+            spec.train.context, model.config.context
+        )));
+    }
+    Ok(())
+}
+
+fn refused(problem: String) -> TrainError {
+    TrainError::Spec(problem)
+}

@@ -1,0 +1,200 @@
+//! The safetensors format, as little of it as weights need: f32 written; f32, bf16 and f16 read.
+//!
+//! A file is the header's length (8 bytes, little-endian), the header (JSON: name to dtype, shape
+//! and byte range) and the values, little-endian. Written in the order of the names, so that equal
+//! tensors make equal files.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{HostTensor, Tensors};
+
+/// A header lists a name and three numbers per tensor: 100 bytes for each of a million.
+const HEADER_BYTES_MAX: u64 = 100 << 20;
+
+#[derive(Debug, thiserror::Error)]
+pub enum SafetensorsError {
+    #[error("cannot read {path}")]
+    Read { path: String, source: io::Error },
+    #[error("{path} is no safetensors file: {problem}")]
+    Malformed { path: String, problem: String },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    dtype: String,
+    shape: Vec<usize>,
+    data_offsets: [usize; 2],
+}
+
+/// Writes the tensors as f32.
+pub fn write(mut to: impl Write, tensors: &Tensors) -> io::Result<()> {
+    let mut header = serde_json::Map::new();
+    header.insert("__metadata__".to_owned(), serde_json::json!({ "format": "pt" }));
+    let mut end = 0;
+    for (name, tensor) in tensors {
+        let start = end;
+        end += tensor.values.len() * 4;
+        let shape = tensor.shape.clone();
+        let entry = Entry { dtype: "F32".to_owned(), shape, data_offsets: [start, end] };
+        header.insert(name.clone(), serde_json::to_value(entry)?);
+    }
+    let mut header = serde_json::to_vec(&header)?;
+    // The values begin at a multiple of 8; the format fills up with spaces.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    to.write_all(&(header.len() as u64).to_le_bytes())?;
+    to.write_all(&header)?;
+    for tensor in tensors.values() {
+        for values in tensor.values.chunks(1 << 14) {
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            to.write_all(&bytes)?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads every tensor, as f32.
+pub fn read(path: &Path) -> Result<Tensors, SafetensorsError> {
+    let named = path.display().to_string();
+    let failed = |source| SafetensorsError::Read { path: named.clone(), source };
+    let malformed = |problem| SafetensorsError::Malformed { path: named.clone(), problem };
+    let file = File::open(path).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    let mut file = BufReader::new(file);
+
+    let mut header_length = [0; 8];
+    file.read_exact(&mut header_length).map_err(failed)?;
+    let header_length = u64::from_le_bytes(header_length);
+    if HEADER_BYTES_MAX.min(length) < header_length {
+        return Err(malformed(format!("a header of {header_length} bytes")));
+    }
+    let mut header = Vec::new();
+    file.by_ref().take(header_length).read_to_end(&mut header).map_err(failed)?;
+    let header: BTreeMap<String, serde_json::Value> =
+        serde_json::from_slice(&header).map_err(|error| malformed(error.to_string()))?;
+    let mut body = Vec::new();
+    file.read_to_end(&mut body).map_err(failed)?;
+
+    let mut tensors = Tensors::new();
+    for (name, entry) in header {
+        if name != "__metadata__" {
+            let tensor =
+                decode(entry, &body).map_err(|problem| malformed(format!("{name}: {problem}")))?;
+            tensors.insert(name, tensor);
+        }
+    }
+    Ok(tensors)
+}
+
+fn decode(entry: serde_json::Value, body: &[u8]) -> Result<HostTensor, String> {
+    let entry: Entry = serde_json::from_value(entry).map_err(|error| error.to_string())?;
+    let [start, end] = entry.data_offsets;
+    let bytes = body.get(start..end).ok_or("its bytes lie beyond the end of the file")?;
+    let values: Vec<f32> = match entry.dtype.as_str() {
+        "F32" => {
+            bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+        }
+        "BF16" => {
+            bytes.chunks_exact(2).map(|b| from_bf16(u16::from_le_bytes([b[0], b[1]]))).collect()
+        }
+        "F16" => {
+            bytes.chunks_exact(2).map(|b| from_f16(u16::from_le_bytes([b[0], b[1]]))).collect()
+        }
+        other => return Err(format!("{other} is not read; F32, BF16 and F16 are")),
+    };
+    if values.len() != entry.shape.iter().product::<usize>() {
+        return Err(format!("{} values do not make the shape {:?}", values.len(), entry.shape));
+    }
+    Ok(HostTensor { shape: entry.shape, values })
+}
+
+fn from_bf16(bits: u16) -> f32 {
+    f32::from_bits(u32::from(bits) << 16)
+}
+
+/// One sign bit, five of the exponent (biased by 15), ten of the fraction.
+fn from_f16(bits: u16) -> f32 {
+    let sign = if bits >> 15 == 0 { 1.0 } else { -1.0 };
+    let exponent = i32::from(bits >> 10 & 0x1f);
+    let fraction = f32::from(bits & 0x3ff) / 1024.0;
+    match exponent {
+        0 => sign * fraction * 2.0_f32.powi(-14),
+        0x1f if fraction == 0.0 => sign * f32::INFINITY,
+        0x1f => f32::NAN,
+        exponent => sign * (1.0 + fraction) * 2.0_f32.powi(exponent - 15),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_bytes(bytes: &[u8]) -> Result<Tensors, SafetensorsError> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("some.safetensors");
+        std::fs::write(&path, bytes).expect("written");
+        read(&path)
+    }
+
+    fn file(header: &str, body: &[u8]) -> Vec<u8> {
+        [&(header.len() as u64).to_le_bytes(), header.as_bytes(), body].concat()
+    }
+
+    #[test]
+    fn what_is_written_is_read_again_bit_for_bit() {
+        let tensors = Tensors::from([
+            (
+                "a".to_owned(),
+                HostTensor { shape: vec![2, 2], values: vec![1.5, -0.0, 3e-41, 7e30] },
+            ),
+            ("b".to_owned(), HostTensor { shape: vec![1], values: vec![f32::INFINITY] }),
+        ]);
+        let mut bytes = Vec::new();
+        write(&mut bytes, &tensors).unwrap();
+        let read = read_bytes(&bytes).unwrap();
+        let bits = |tensors: &Tensors| -> Vec<u32> {
+            tensors.values().flat_map(|t| t.values.iter().map(|v| v.to_bits())).collect()
+        };
+        assert_eq!((bits(&read), &read), (bits(&tensors), &tensors));
+    }
+
+    /// Bit patterns from IEEE 754's tables.
+    #[test]
+    fn half_precision_is_widened() {
+        let header = r#"{"h":{"dtype":"F16","shape":[7],"data_offsets":[0,14]},
+            "b":{"dtype":"BF16","shape":[3],"data_offsets":[14,20]},"__metadata__":{"x":"y"}}"#;
+        let halves = [0x3c00_u16, 0xc000, 0x7bff, 0x0001, 0x0400, 0x3555, 0xfc00];
+        let brains = [0x3f80_u16, 0xc049, 0x0000];
+        let body: Vec<u8> =
+            halves.iter().chain(&brains).flat_map(|bits| bits.to_le_bytes()).collect();
+        let read = read_bytes(&file(header, &body)).unwrap();
+        let (smallest, normal) = (2.0_f32.powi(-24), 2.0_f32.powi(-14));
+        let third = 0.333_251_95;
+        assert_eq!(
+            read["h"].values,
+            [1.0, -2.0, 65504.0, smallest, normal, third, f32::NEG_INFINITY]
+        );
+        assert_eq!(read["b"].values, [1.0, -3.140_625, 0.0]);
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused_with_its_reason() {
+        let entry = |dtype: &str, end: usize| {
+            format!(r#"{{"w":{{"dtype":"{dtype}","shape":[2],"data_offsets":[0,{end}]}}}}"#)
+        };
+        for (bytes, reason) in [
+            (file(&entry("F32", 8), &[0; 7]), "beyond the end"),
+            (file(&entry("F32", 12), &[0; 12]), "3 values do not make the shape [2]"),
+            (file(&entry("I64", 16), &[0; 16]), "I64 is not read"),
+            (file("{", &[]), "EOF"),
+            (vec![255; 16], "a header of"),
+        ] {
+            let error = read_bytes(&bytes).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+}

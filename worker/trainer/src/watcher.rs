@@ -1,0 +1,164 @@
+//! What the loop is given, what it tells the world, and how it ends.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use assay_api::worker::Wish;
+
+use crate::checkpoint::CheckpointError;
+use crate::data::{DataError, Dataset};
+use crate::engine::Verdict;
+use crate::hugging_face::ModelError;
+use crate::task::TaskError;
+
+/// Everything that a run reads and writes, found and opened by the caller.
+#[derive(Debug)]
+pub struct Inputs {
+    /// Each source's prepared data.
+    pub datasets: BTreeMap<String, Dataset>,
+    /// For a model that is not a preset: a checkpoint, or a folder as Hugging Face writes it.
+    pub base: Option<PathBuf>,
+    /// Holds `attempt-NNN/step-NNNNNNNN`.
+    pub run_folder: PathBuf,
+    pub attempt: u32,
+    /// The complete checkpoint to go on from.
+    pub resume: Option<PathBuf>,
+    pub threads: usize,
+}
+
+/// The world, as far as the loop knows it. Nothing here may wait for a network.
+pub trait Watcher {
+    fn phase(&mut self, phase: Phase);
+    fn stepped(&mut self, stepped: &Stepped);
+    fn measured(&mut self, step: u64, measurements: &[Measurement]);
+    /// Bytes to be laid into a checkpoint that is about to be written.
+    fn carried(&mut self) -> anyhow::Result<Vec<u8>>;
+    fn saved(&mut self, saved: &Saved);
+    /// Asked before each step, and between the parts of an evaluation.
+    fn wish(&mut self) -> Wish;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Loading,
+    Training,
+    Evaluating,
+    Saving,
+}
+
+impl Phase {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Loading => "loading",
+            Self::Training => "training",
+            Self::Evaluating => "evaluating",
+            Self::Saving => "saving",
+        }
+    }
+}
+
+/// One step, after its update.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stepped {
+    /// Steps taken so far.
+    pub step: u64,
+    /// Tokens seen so far.
+    pub tokens: u64,
+    /// Mean cross-entropy in nats per target.
+    pub loss: f64,
+    /// Mean squared log-partition.
+    pub z: f64,
+    /// Before clipping.
+    pub grad_norm: f64,
+    pub param_norm: f64,
+    pub update_norm: f64,
+    pub lr: f64,
+    pub verdict: Verdict,
+    /// Steps skipped so far.
+    pub skipped: u64,
+}
+
+/// One score.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measurement {
+    /// A task's name, `heldout/<source>` or `heldout/<source>/<field>=<value>`.
+    pub task: String,
+    pub metric: &'static str,
+    pub value: f64,
+    /// None where there is a single item.
+    pub stderr: Option<f64>,
+    /// Documents or questions.
+    pub n: u64,
+}
+
+/// A checkpoint that is complete on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Saved {
+    pub step: u64,
+    pub folder: PathBuf,
+    pub bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Finished {
+        step: u64,
+        checkpoint: PathBuf,
+        tokens: u64,
+    },
+    /// Loss or gradients left the finite numbers and did not come back.
+    Diverged {
+        step: u64,
+        reason: String,
+    },
+    /// Asked to stop; the checkpoint lets another attempt go on from here.
+    Preempted {
+        step: u64,
+        checkpoint: PathBuf,
+    },
+    /// Asked to stop at once.
+    Stopped {
+        step: u64,
+    },
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    #[error("the spec cannot be trained: {0}")]
+    Spec(String),
+    #[error(transparent)]
+    Data(#[from] DataError),
+    #[error("task `{name}`")]
+    Task { name: String, source: TaskError },
+    #[error("task `{name}`: its files are not those that were pinned: {found}, not {expected}")]
+    TaskChanged { name: String, found: String, expected: String },
+    #[error("the model to begin from")]
+    Base(#[source] ModelError),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error("the checkpoint in {} cannot be resumed: {problem}", folder.display())]
+    Resume { folder: PathBuf, problem: String },
+    #[error("the engine failed")]
+    Engine(#[source] anyhow::Error),
+    #[error("cannot carry reports into a checkpoint")]
+    Carried(#[source] anyhow::Error),
+}
+
+impl TrainError {
+    /// Another try with the same spec and files ends the same way.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Spec(_) | Self::TaskChanged { .. } => true,
+            Self::Data(error) => error.is_final(),
+            Self::Task { source, .. } => source.is_final(),
+            Self::Base(ModelError::Config { .. } | ModelError::Unfit { .. }) => true,
+            Self::Base(ModelError::Read { .. } | ModelError::Weights(_))
+            | Self::Checkpoint(_)
+            | Self::Resume { .. }
+            | Self::Engine(_)
+            | Self::Carried(_) => false,
+        }
+    }
+}

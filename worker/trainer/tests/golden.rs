@@ -1,0 +1,111 @@
+//! Against `PyTorch`: losses and gradient norms of 20 steps from the same weights on the same batches.
+//! Everything else in these tests would also hold for a model that is not Llama; this would not.
+//! The numbers are made by `tests/golden/make.py`.
+
+use std::path::{Path, PathBuf};
+
+use assay_api::spec::{AdamW, Lr, Schedule};
+use assay_trainer::data::{IGNORED, Sequence};
+use assay_trainer::engine::{Batch, Engine as _, Settings, Update, Verdict};
+use assay_trainer::hugging_face;
+use assay_trainer::reference::Reference;
+use assay_trainer::schedule::lr_at;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Golden {
+    z_loss: f64,
+    clip: f64,
+    lr: Rate,
+    adamw: AdamW,
+    steps: Vec<Step>,
+}
+
+#[derive(Deserialize)]
+struct Rate {
+    peak: f64,
+    floor: f64,
+    warmup_steps: u64,
+}
+
+#[derive(Deserialize)]
+struct Step {
+    inputs: Vec<Vec<u32>>,
+    targets: Vec<Vec<i64>>,
+    documents: Vec<Vec<u32>>,
+    loss: f64,
+    z: f64,
+    grad_norm: f64,
+}
+
+impl Step {
+    fn batch(&self) -> Batch {
+        let rows = self.inputs.iter().zip(&self.targets).zip(&self.documents);
+        let sequences: Vec<Sequence> = rows
+            .map(|((inputs, targets), documents)| Sequence {
+                inputs: inputs.clone(),
+                targets: targets.iter().map(|t| u32::try_from(*t).unwrap_or(IGNORED)).collect(),
+                documents: documents.clone(),
+                source: 0,
+            })
+            .collect();
+        Batch::new(&sequences)
+    }
+}
+
+fn folder(variant: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(variant)
+}
+
+/// Trains the 20 steps; every loss within 1e-5 and every norm within 1e-4, relatively.
+fn follow(variant: &str, threads: usize) {
+    let text = std::fs::read_to_string(folder(variant).join("golden.json")).expect("golden.json");
+    let golden: Golden = serde_json::from_str(&text).expect("as make.py writes it");
+    let model = hugging_face::load(&folder(variant)).expect("a model that transformers wrote");
+    let Golden { adamw, clip, z_loss, .. } = golden;
+    let settings = Settings { adamw, clip, z_loss, threads };
+    let mut engine = Reference::new(&model.config, settings, &model.weights).expect("engine");
+    let lr = Lr {
+        peak: golden.lr.peak,
+        schedule: Schedule::Cosine,
+        warmup_steps: golden.lr.warmup_steps,
+        decay_steps: 0,
+        floor: golden.lr.floor,
+    };
+    assert_eq!(golden.steps.len(), 20);
+    for (step, expected) in (0..).zip(&golden.steps) {
+        let batch = expected.batch();
+        engine.accumulate(&batch, 1.0 / batch.scored() as f64).expect("accumulated");
+        let update = Update { step: step + 1, lr: lr_at(&lr, 20, step) };
+        let numbers = engine.update(update).expect("updated").expect("at once");
+        assert_eq!(numbers.verdict, Verdict::Applied);
+        for (name, got, expected, tolerance) in [
+            ("loss", numbers.loss, expected.loss, 1e-5),
+            ("z", numbers.z, expected.z, 1e-5),
+            ("grad norm", numbers.grad_norm, expected.grad_norm, 1e-4),
+        ] {
+            let error = (got / expected - 1.0).abs();
+            assert!(error < tolerance, "{variant}, step {step}: {name} {got}, not {expected}");
+        }
+    }
+}
+
+#[test]
+fn an_untied_model_trains_as_in_pytorch() {
+    follow("untied", 1);
+}
+
+#[test]
+fn a_tied_model_with_document_masks_trains_as_in_pytorch() {
+    follow("tied", 1);
+}
+
+#[test]
+fn a_stretched_rotation_with_z_loss_trains_as_in_pytorch() {
+    follow("stretched", 1);
+}
+
+#[test]
+fn two_threads_train_as_in_pytorch() {
+    follow("stretched", 2);
+}
