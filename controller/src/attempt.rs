@@ -61,11 +61,7 @@ pub async fn start(
 }
 
 /// The step and its consequences for what earlier attempts reported.
-async fn begin(
-    tx: &mut PgConnection,
-    speaker: Speaker,
-    row: &Start,
-) -> Result<(), Error> {
+async fn begin(tx: &mut PgConnection, speaker: Speaker, row: &Start) -> Result<(), Error> {
     let (run, number) = (speaker.run, speaker.attempt.cast_signed());
     world::tell(tx, run, &Told::started(speaker.attempt)).await?;
     attempt::start(&mut *tx, run, number, row).await?;

@@ -1,5 +1,6 @@
 //! Parse, build, run, drain.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use assay_controller::config::{Command, Config};
@@ -20,7 +21,9 @@ fn main() -> ExitCode {
         }
     };
     let filter = EnvFilter::try_from_env("ASSAY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let is_terminal = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal);
+    log.with_writer(std::io::stderr).init();
     die_whole();
     let runtime = tokio::runtime::Runtime::new().expect("threads can be started");
     match runtime.block_on(run(config)) {

@@ -56,14 +56,18 @@ async fn a_changed_file_extends_and_prunes_only_when_asked(db: PgPool) {
     app.apply(&changed).await.unwrap();
     let view = app.sweep("grows").await;
     assert_eq!(view.runs.len(), 8);
-    assert!(view.runs.iter().all(|run| run.state == RunState::Queued), "dropped ones are left alone");
+    assert!(
+        view.runs.iter().all(|run| run.state == RunState::Queued),
+        "dropped ones are left alone"
+    );
 
     let mut request = app.request(&changed);
     request.prune = true;
     let (status, _) = app.post("/sweeps/apply", &request).await;
     assert_eq!(status, StatusCode::OK);
     let cancelled = app.sweep("grows").await.runs.into_iter();
-    let cancelled: Vec<_> = cancelled.filter(|run| run.outcome == Some(Outcome::Cancelled)).collect();
+    let cancelled: Vec<_> =
+        cancelled.filter(|run| run.outcome == Some(Outcome::Cancelled)).collect();
     assert_eq!(cancelled.len(), 2);
     assert!(cancelled.iter().all(|run| run.axes["train.lr.peak"].as_f64() == Some(3e-3)));
 

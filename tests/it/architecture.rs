@@ -25,7 +25,10 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
 fn no_crate_knows_what_it_may_not() {
     let table: [(&str, &[&str]); 8] = [
         ("assay-api", &["sqlx", "kube", "candle-core", "axum", "tokio"]),
-        ("assay-scheduler", &["sqlx", "kube", "candle-core", "axum", "tokio", "serde", "rand", "chrono"]),
+        (
+            "assay-scheduler",
+            &["sqlx", "kube", "candle-core", "axum", "tokio", "serde", "rand", "chrono"],
+        ),
         ("assay-series", &["sqlx", "kube", "candle-core", "axum", "tokio", "rand", "chrono"]),
         ("ctl", &["sqlx", "kube", "candle-core", "axum", "assay-controller", "assay-trainer"]),
         ("assay-controller", &["candle-core", "assay-trainer", "assay-worker"]),

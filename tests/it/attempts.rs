@@ -18,8 +18,7 @@ async fn leased(db: PgPool) -> TestApp {
 async fn points(app: &TestApp, name: &str) -> Vec<(u64, f64)> {
     let runs = vec![app.row("s", 1).await.run_id];
     let query = SeriesQuery { runs, names: vec![name.into()], from: None, to: None, buckets: 100 };
-    let answer: SeriesAnswer =
-        TestApp::read(app.post("/series/query", &query).await).unwrap();
+    let answer: SeriesAnswer = TestApp::read(app.post("/series/query", &query).await).unwrap();
     let series = answer.series.into_iter().next();
     series.map_or_else(Vec::new, |s| s.steps.into_iter().zip(s.values).collect())
 }
@@ -170,10 +169,12 @@ async fn a_train_run_is_told_where_its_data_lies_and_what_it_must_be(db: PgPool)
 #[sqlx::test(migrator = "assay_controller::store::MIGRATOR")]
 async fn a_sweep_keeps_to_the_data_that_it_first_read(db: PgPool) {
     let mut app = leased(db.clone()).await;
-    sqlx::query("insert into sweep_pin select sweep_id, point, 'other data' from run where number = 1")
-        .execute(&db)
-        .await
-        .unwrap();
+    sqlx::query(
+        "insert into sweep_pin select sweep_id, point, 'other data' from run where number = 1",
+    )
+    .execute(&db)
+    .await
+    .unwrap();
     app.succeed("s", 1).await;
     let reason = app.row("s", 1).await.reason.unwrap();
     assert!(reason.contains("the source has changed"), "{reason}");

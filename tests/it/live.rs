@@ -29,7 +29,8 @@ impl Events {
                     event.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
                 };
                 let found = field("id:").zip(field("data:"));
-                let found = found.map(|(id, data)| (id.to_owned(), serde_json::from_str(data).unwrap()));
+                let found =
+                    found.map(|(id, data)| (id.to_owned(), serde_json::from_str(data).unwrap()));
                 self.text = rest.to_owned();
                 if let Some(found) = found {
                     return found;

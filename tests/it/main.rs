@@ -6,3 +6,4 @@ mod attempts;
 mod live;
 mod schedule;
 mod states;
+mod whole;

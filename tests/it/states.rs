@@ -11,15 +11,13 @@ async fn words_of(db: &PgPool, constraint: &str) -> Vec<String> {
     .fetch_one(db)
     .await
     .unwrap();
-    let mut words: Vec<String> =
-        text.split('\'').skip(1).step_by(2).map(str::to_owned).collect();
+    let mut words: Vec<String> = text.split('\'').skip(1).step_by(2).map(str::to_owned).collect();
     words.sort();
     words
 }
 
 fn schema_words(name: &str) -> Vec<String> {
-    let api: serde_json::Value =
-        serde_json::from_str(&assay_controller::http::openapi()).unwrap();
+    let api: serde_json::Value = serde_json::from_str(&assay_controller::http::openapi()).unwrap();
     let words = api["components"]["schemas"][name]["enum"].as_array().unwrap();
     let mut words: Vec<String> =
         words.iter().map(|word| word.as_str().unwrap().to_owned()).collect();

@@ -92,11 +92,7 @@ impl TestApp {
 
     /// # Panics
     /// If the request cannot be built.
-    pub async fn post(
-        &self,
-        path: &str,
-        body: &impl Serialize,
-    ) -> (StatusCode, serde_json::Value) {
+    pub async fn post(&self, path: &str, body: &impl Serialize) -> (StatusCode, serde_json::Value) {
         let request = Request::post(format!("/api/v1{path}"))
             .header("content-type", "application/json")
             .body(serde_json::to_string(body).expect("plain data").into());

@@ -30,7 +30,8 @@ impl Corpus {
         write("commerce.jsonl", &|i| {
             let (color, language) = (["red", "blue", "green"][i % 3], ["en", "de"][i % 2]);
             let text = format!("Title: lamp {i}. Color: {color}. Price: {} EUR.", 10 + i % 90);
-            let json = serde_json::json!({ "text": text, "product_id": i / 2, "language": language });
+            let json =
+                serde_json::json!({ "text": text, "product_id": i / 2, "language": language });
             format!("{json}\n")
         });
         Self { folder }

@@ -4,10 +4,12 @@
 
 mod app;
 mod corpus;
+mod machine;
 mod pool;
 mod worker;
 
 pub use app::TestApp;
 pub use corpus::{Corpus, sweep};
+pub use machine::Machine;
 pub use pool::FakePool;
 pub use worker::TestWorker;

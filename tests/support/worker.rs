@@ -96,7 +96,8 @@ impl<'a> TestWorker<'a> {
     /// # Errors
     /// The status and text of a refusal.
     pub async fn finish(&self, finish: Finish) -> Result<(), (StatusCode, String)> {
-        let (status, body) = self.post("finish", &FinishRequest { instance: self.instance, finish }).await;
+        let (status, body) =
+            self.post("finish", &FinishRequest { instance: self.instance, finish }).await;
         if status.is_success() {
             return Ok(());
         }

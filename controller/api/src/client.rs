@@ -42,7 +42,9 @@ pub enum Error {
         #[source]
         source: reqwest::Error,
     },
-    #[error("the answer is not what this program expects: are it and the controller of one version?")]
+    #[error(
+        "the answer is not what this program expects: are it and the controller of one version?"
+    )]
     Answer(#[from] serde_json::Error),
 }
 

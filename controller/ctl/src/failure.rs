@@ -11,7 +11,7 @@ use assay_api::view::FileError;
 use crate::print;
 
 const USAGE: u8 = 2;
-const NOT_FOUND: u8 = 1;
+const NOT_FOUND: u8 = 3;
 const UNREACHABLE: u8 = 4;
 const FILE_ERRORS: u8 = 5;
 

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use assay_api::RunId;
 use assay_scheduler as scheduler;
 use assay_scheduler::{
-    Attempt, Cause, ErrorSeen, Event, Finish, IllegalStep, Loss, Outcome, PoolId, Remedy, Spec, State,
-    Then, Time, Tries, WorkerError,
+    Attempt, Cause, ErrorSeen, Event, Finish, IllegalStep, Loss, Outcome, PoolId, Remedy, Spec,
+    State, Then, Time, Tries, WorkerError,
 };
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};

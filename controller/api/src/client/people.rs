@@ -74,7 +74,8 @@ impl Client {
         match runs.iter().find(|run| run.number == number) {
             Some(run) => self.run(run.run_id).await,
             None => {
-                let error = format!("sweep `{sweep}` has no run {number}; it has 1 to {}", runs.len());
+                let error =
+                    format!("sweep `{sweep}` has no run {number}; it has 1 to {}", runs.len());
                 let problem = Problem { error, kind: "not_found".to_owned(), errors: Vec::new() };
                 Err(Error::Refused { status: 404, problem: Box::new(problem) })
             }

@@ -171,7 +171,7 @@ fn ranked<'a>(runs: &'a [RunRow], by: Option<&str>) -> Vec<Arm<'a>> {
         let value = by.and_then(|by| Some((arm.mean(by)?, is_lower_better(by))));
         match value {
             Some((mean, _)) if mean.is_nan() => f64::INFINITY,
-            Some((mean, true)) => -mean,
+            Some((mean, true)) => mean,
             Some((mean, false)) => -mean,
             None => f64::INFINITY,
         }
