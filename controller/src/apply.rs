@@ -15,9 +15,9 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::http::Error;
 use crate::intent;
+use crate::store;
 use crate::store::run::{NewRun, Stored};
 use crate::store::sweep::Asked;
-use crate::store::{self};
 
 use diff::{Change, Diff};
 
@@ -32,7 +32,7 @@ pub async fn plan(app: &App, request: &ApplyRequest) -> Result<PlanView, Error> 
         None => None,
     };
     let diff = Diff::new(&expansion, stored.as_deref().unwrap_or_default(), request);
-    Ok(diff.view(&expansion, stored.is_none(), sources::uses(&expansion)?))
+    Ok(diff.view(&expansion, stored.is_none(), sources::uses(&expansion)))
 }
 
 /// Does what [`plan`] says.
@@ -55,7 +55,7 @@ pub async fn apply(app: &App, request: &ApplyRequest) -> Result<ApplyAnswer, Err
     }
     tx.commit().await?;
     app.wake().await?;
-    let plan = diff.view(&expansion, is_new, sources::uses(&expansion)?);
+    let plan = diff.view(&expansion, is_new, sources::uses(&expansion));
     Ok(ApplyAnswer { plan, sweep_id: sweep })
 }
 

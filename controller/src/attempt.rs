@@ -273,7 +273,7 @@ pub async fn finish(app: &App, speaker: Speaker, request: &FinishRequest) -> Res
                 Some(mismatch) => Told::failed(speaker.attempt, (*step, true), mismatch),
             }
         }
-        Finish::Diverged { step, reason } => Told::diverged(speaker.attempt, *step, reason.clone()),
+        Finish::Diverged { step, reason } => Told::diverged(speaker.attempt, *step, reason),
         Finish::Error { step, message, is_final } => {
             Told::failed(speaker.attempt, (*step, *is_final), message.clone())
         }

@@ -1,6 +1,8 @@
 //! The programs themselves: a small sweep is trained by real workers, and what is killed on the way
 //! changes nothing.
 
+use std::collections::BTreeSet;
+
 use assay_api::view::{Outcome, RunState, SweepView};
 use assay_tests::Machine;
 
@@ -22,16 +24,18 @@ base:
     sources: {general: {path: general.jsonl}, commerce: {path: commerce.jsonl, group_by: product_id}}
     mixture: {general: 0.5, commerce: 0.5}
   train: {tokens: 5k, context: 64, batch: 128, lr: {peak: 1e-3, warmup: 2 steps}}
+  eval: {tasks: {color: {path: color.yaml, every: 50%}}}
 axes:
   lr: [1e-3, 3e-3]
 ";
 
-const SERIES: [&str; 5] = [
+const SERIES: [&str; 6] = [
     "train/loss",
     "train/grad_norm",
     "train/lr",
     "heldout/general/bits_per_byte",
     "heldout/commerce/bits_per_byte",
+    "task/color/acc",
 ];
 
 /// Every point of every run, by the run's label.
@@ -56,6 +60,10 @@ async fn what_is_killed_changes_nothing() {
         "{expected:?}"
     );
     let expected = everything(&calm, &expected).await;
+    for (label, points) in &expected[3..] {
+        let names: BTreeSet<&str> = points.iter().map(|point| point.0.as_str()).collect();
+        assert_eq!(names, BTreeSet::from(SERIES), "{label}");
+    }
 
     let mut machine = Machine::start();
     machine.apply(SWEEP).await;

@@ -3,7 +3,18 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A folder with `general.jsonl` and `commerce.jsonl`.
+/// Twenty questions about the color of lamps.
+const TASK: &str = r#"
+task: color
+dataset_path: json
+dataset_kwargs: {data_files: color.jsonl}
+output_type: multiple_choice
+doc_to_text: "Title: lamp {{lamp}}. Color:"
+doc_to_choice: "{{choices}}"
+doc_to_target: answer
+"#;
+
+/// A folder with `general.jsonl`, `commerce.jsonl` and the task `color.yaml`.
 #[derive(Debug)]
 pub struct Corpus {
     folder: PathBuf,
@@ -34,6 +45,12 @@ impl Corpus {
                 serde_json::json!({ "text": text, "product_id": i / 2, "language": language });
             format!("{json}\n")
         });
+        write("color.jsonl", &|i| {
+            let choices = ["red", "blue", "green"];
+            let json = serde_json::json!({ "lamp": i, "choices": choices, "answer": i % 3 });
+            if i < 20 { format!("{json}\n") } else { String::new() }
+        });
+        fs::write(folder.join("color.yaml"), TASK).expect("the folder was just made");
         Self { folder }
     }
 

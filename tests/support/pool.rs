@@ -88,10 +88,11 @@ impl Pool for FakePool {
     fn ensure(&self, key: AttemptKey, _secret: String) -> BoxFuture<'_, anyhow::Result<()>> {
         Box::pin(async move {
             let mut state = self.state();
-            if !state.attempts.contains_key(&key) {
-                state.attempts.insert(key, AttemptSeen::Running { since: Time(0) });
-                state.started.push(key);
-            }
+            let State { attempts, started, .. } = &mut *state;
+            attempts.entry(key).or_insert_with(|| {
+                started.push(key);
+                AttemptSeen::Running { since: Time(0) }
+            });
             Ok(())
         })
     }

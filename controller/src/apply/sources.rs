@@ -9,8 +9,6 @@ use assay_api::spec::RunSpec;
 use assay_api::view::{FileError, SourceUse};
 use sha2::{Digest, Sha256};
 
-use crate::http::Error;
-
 /// Files that are not there, and sources that some run would pass over too often (2305.16264).
 pub(super) fn check(expansion: &Expansion, file: &str) -> Vec<FileError> {
     let mut errors = Vec::new();
@@ -27,7 +25,7 @@ pub(super) fn check(expansion: &Expansion, file: &str) -> Vec<FileError> {
         return errors;
     }
     let limit = expansion.limits.epochs;
-    for used in measure(expansion) {
+    for used in uses(expansion) {
         if limit < used.epochs_max {
             let message = format!(
                 "some run would see `{}` {:.1} times (about {} tokens in the file), over `limits.epochs` = \
@@ -40,14 +38,6 @@ pub(super) fn check(expansion: &Expansion, file: &str) -> Vec<FileError> {
     errors
 }
 
-/// How often the runs see each source.
-///
-/// # Errors
-/// A file went away since it was checked.
-pub(super) fn uses(expansion: &Expansion) -> Result<Vec<SourceUse>, Error> {
-    Ok(measure(expansion))
-}
-
 fn files(expansion: &Expansion) -> BTreeSet<(String, String)> {
     let of = |spec: &RunSpec| match spec {
         RunSpec::Prepare(prepare) => Some((prepare.source.clone(), prepare.files.path.clone())),
@@ -56,9 +46,9 @@ fn files(expansion: &Expansion) -> BTreeSet<(String, String)> {
     expansion.runs.iter().filter_map(|run| of(&run.spec)).collect()
 }
 
-/// One token a byte, less the held-out part: exact enough for `bytes`, and checked again by the
-/// worker, which knows.
-fn measure(expansion: &Expansion) -> Vec<SourceUse> {
+/// How often the runs see each source. One token a byte, less the held-out part: exact enough for
+/// `bytes`.
+pub(super) fn uses(expansion: &Expansion) -> Vec<SourceUse> {
     let mut uses: BTreeMap<String, SourceUse> = BTreeMap::new();
     for run in &expansion.runs {
         let RunSpec::Train(train) = &run.spec else { continue };
@@ -118,7 +108,8 @@ pub(super) fn pin_tasks(expansion: &mut Expansion, file: &str) -> Vec<FileError>
     errors.into_values().collect()
 }
 
-/// SHA-256 of the task file and its data file, as `assay_trainer::task` has it.
+/// SHA-256 of the SHA-256 of the task file and that of its data file: `assay_trainer::task` has the
+/// same, and a worker compares.
 fn fingerprint(path: &str) -> Result<String, String> {
     let read = |path: &Path| {
         fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
@@ -126,8 +117,8 @@ fn fingerprint(path: &str) -> Result<String, String> {
     let task = read(Path::new(path))?;
     let data = read(&data_file(Path::new(path), &task)?)?;
     let mut hash = Sha256::new();
-    hash.update(&task);
-    hash.update(&data);
+    hash.update(Sha256::digest(&task));
+    hash.update(Sha256::digest(&data));
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
@@ -138,9 +129,9 @@ fn data_file(path: &Path, task: &[u8]) -> Result<PathBuf, String> {
     let yaml: serde_yaml::Value = serde_yaml::from_slice(task)
         .map_err(|error| format!("{shown} is no task file: {error}"))?;
     let files = yaml.get("dataset_kwargs").and_then(|kwargs| kwargs.get("data_files"));
-    let files = files.and_then(|files| match files {
-        serde_yaml::Value::Mapping(splits) => splits.values().next(),
-        one => Some(one),
+    let files = files.and_then(|files| match files.as_mapping() {
+        Some(splits) => splits.values().next(),
+        None => Some(files),
     });
     let name = yaml.get("data").or(files).and_then(serde_yaml::Value::as_str).ok_or_else(|| {
         format!("{shown} names no data: write `dataset_kwargs: {{data_files: questions.jsonl}}`")

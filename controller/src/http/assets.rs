@@ -13,7 +13,6 @@ struct Dist;
 const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
 
-#[expect(clippy::unused_async, reason = "axum's handlers are async")]
 pub(super) async fn file(uri: Uri) -> Response {
     let path = uri.path().trim_start_matches('/');
     match Dist::get(path) {

@@ -87,7 +87,7 @@ impl Told {
     }
 
     #[must_use]
-    pub fn diverged(attempt: u32, step: u64, reason: String) -> Self {
+    pub fn diverged(attempt: u32, step: u64, reason: &str) -> Self {
         let reason = Some(format!("diverged at step {step}: {reason}"));
         Self { reason, ..finished(attempt, Finish::Diverged) }
     }
@@ -192,13 +192,13 @@ fn columns(
 ) -> Standing {
     let Tries { errors, infrastructure, last_error } = after.tries;
     // what is heard after all is decided changes nothing; what begins anew forgets why the last try ended
-    let (cause, reason) = match told.event {
-        Event::Place | Event::Retry | Event::NeedRetried => (None, None),
-        _ if before == after.state => (found.cause.clone(), found.reason.clone()),
-        _ => match told.event.cause() {
-            Some(cause) => (Some(cause.word().to_owned()), Some(text.to_owned())),
-            None => (found.cause.clone(), found.reason.clone()),
-        },
+    let begins_anew = matches!(told.event, Event::Place | Event::Retry | Event::NeedRetried);
+    let (cause, reason) = match told.event.cause() {
+        _ if begins_anew => (None, None),
+        Some(cause) if before != after.state => {
+            (Some(cause.word().to_owned()), Some(text.to_owned()))
+        }
+        Some(_) | None => (found.cause.clone(), found.reason.clone()),
     };
     let mut row = Standing {
         state: String::new(),
