@@ -1,0 +1,104 @@
+// Every request to the controller. Types come from its OpenAPI document, see schema.ts.
+
+import type { components } from './schema';
+
+type Schemas = components['schemas'];
+export type SweepSummary = Schemas['SweepSummary'];
+export type SweepView = Schemas['SweepView'];
+export type SweepState = Schemas['SweepState'];
+export type AxisView = Schemas['AxisView'];
+export type Counts = Schemas['Counts'];
+export type RunRow = Schemas['RunRow'];
+export type RunView = Schemas['RunView'];
+export type RunState = Schemas['RunState'];
+export type Outcome = Schemas['Outcome'];
+export type EvaluationView = Schemas['EvaluationView'];
+export type LogPage = Schemas['LogPage'];
+export type LogRow = Schemas['LogRow'];
+export type PoolView = Schemas['PoolView'];
+export type PlanView = Schemas['PlanView'];
+export type ApplyRequest = Schemas['ApplyRequest'];
+export type ApplyAnswer = Schemas['ApplyAnswer'];
+export type FileError = Schemas['FileError'];
+export type Problem = Schemas['Problem'];
+export type SeriesPoints = Schemas['SeriesPoints'];
+export type StreamEvent = Schemas['StreamEvent'];
+
+/** An answer that is no success, in the controller's own words. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    readonly problem: Problem,
+  ) {
+    super(problem.error);
+  }
+}
+
+const ROOT = '/api/v1';
+
+async function ask(method: string, path: string, body?: unknown): Promise<unknown> {
+  const request: RequestInit = { method, headers: { 'content-type': 'application/json' } };
+  if (body !== undefined) request.body = JSON.stringify(body);
+  const answer = await fetch(ROOT + path, request).catch(() => {
+    throw new ApiError(0, {
+      error: 'The controller does not answer. Is `ctl up` still running?',
+      kind: 'unreachable',
+    });
+  });
+  const text = await answer.text();
+  if (answer.ok) return text === '' ? null : JSON.parse(text);
+  throw new ApiError(answer.status, problemIn(text, answer.status));
+}
+
+function problemIn(text: string, status: number): Problem {
+  try {
+    return JSON.parse(text) as Problem;
+  } catch {
+    return { error: text || `The controller answered with status ${status}.`, kind: 'internal' };
+  }
+}
+
+const get = <T>(path: string) => ask('GET', path) as Promise<T>;
+const post = <T>(path: string, body?: unknown) => ask('POST', path, body) as Promise<T>;
+const sweepPath = (name: string) => `/sweeps/${encodeURIComponent(name)}`;
+
+export type SweepWish = 'pause' | 'resume' | 'cancel';
+export type RunWish = 'cancel' | 'retry';
+
+/** One request for one metric of many runs. */
+export interface SeriesWish {
+  runs: string[];
+  names: string[];
+  from?: number;
+  to?: number;
+  buckets: number;
+}
+
+export const api = {
+  sweeps: () => get<SweepSummary[]>('/sweeps'),
+  sweep: (name: string) => get<SweepView>(sweepPath(name)),
+  streamUrl: (name: string, cursor: string) =>
+    `${ROOT}${sweepPath(name)}/stream?cursor=${encodeURIComponent(cursor)}`,
+  wishSweep: (name: string, wish: SweepWish) => post<null>(`${sweepPath(name)}/${wish}`),
+  plan: (request: ApplyRequest) => post<PlanView>('/sweeps/plan', request),
+  apply: (request: ApplyRequest) => post<ApplyAnswer>('/sweeps/apply', request),
+  run: (id: string) => get<RunView>(`/runs/${id}`),
+  logs: (id: string, after: number, limit: number) =>
+    get<LogPage>(`/runs/${id}/logs?after=${after}&limit=${limit}`),
+  wishRun: (id: string, wish: RunWish) => post<null>(`/runs/${id}/${wish}`),
+  pools: () => get<PoolView[]>('/pools'),
+  series: async (wish: SeriesWish) => {
+    const answer = await post<{ series: SeriesPoints[] }>('/series/query', wish);
+    return answer.series.map(numbers);
+  },
+};
+
+/** JSON has no NaN and no infinities: they arrive as words and become numbers here. */
+export function numbers(series: SeriesPoints): SeriesPoints {
+  return { ...series, values: series.values.map(Number) };
+}
+
+export function parseEvent(data: string): StreamEvent {
+  const event = JSON.parse(data) as StreamEvent;
+  return event.what === 'points' ? { ...event, series: event.series.map(numbers) } : event;
+}

@@ -1,0 +1,117 @@
+// What is loaded, and under which key. Nothing is polled: what is loaded stays, and the stream
+// (live.ts) keeps it true.
+
+import {
+  queryOptions,
+  skipToken,
+  useQuery,
+  useQueryClient,
+  type QueryClient,
+} from '@tanstack/react-query';
+import { isPoint } from '../lib/rank';
+import { type RunPoints, type SeriesSlice, withPoints } from './apply';
+import { api, type LogRow, type SweepView } from './client';
+import { tailOf } from './tail';
+
+/** The controller's limit, and more curves than any eye can tell apart. */
+export const RUNS_DRAWN_MAX = 1000;
+
+export const keys = {
+  sweeps: ['sweeps'] as const,
+  pools: ['pools'] as const,
+  sweep: (name: string) => ['sweep', name] as const,
+  run: (id: string) => ['run', id] as const,
+  logs: (id: string) => ['logs', id] as const,
+  series: (owner: string) => ['series', owner] as const,
+};
+
+/** No stream tells of new sweeps: looked at again, the list is asked for again. */
+const LIST = { staleTime: 0, refetchOnWindowFocus: true } as const;
+
+export const useSweeps = () => useQuery({ queryKey: keys.sweeps, queryFn: api.sweeps, ...LIST });
+
+export const usePools = () => useQuery({ queryKey: keys.pools, queryFn: api.pools, ...LIST });
+
+export const sweepQuery = (name: string) =>
+  queryOptions({ queryKey: keys.sweep(name), queryFn: () => api.sweep(name) });
+
+export const useSweep = (name: string) => useQuery(sweepQuery(name));
+
+export const useRun = (id: string | undefined) =>
+  useQuery({
+    queryKey: keys.run(id ?? ''),
+    queryFn: id === undefined ? skipToken : () => api.run(id),
+  });
+
+export interface SeriesAsked extends SeriesSlice {
+  sweep: string;
+  /** One run, or every point of the sweep. */
+  run: string | undefined;
+  buckets: number;
+}
+
+export type SeriesKey = readonly ['series', string, SeriesAsked];
+
+/** One metric of the sweep's points (or of one run), kept up to date by the stream. */
+export function useSeries(asked: SeriesAsked, isWanted: boolean) {
+  const client = useQueryClient();
+  const queryKey: SeriesKey = [...keys.series(asked.sweep), asked];
+  return useQuery({
+    queryKey,
+    queryFn: isWanted ? () => loadSeries(client, asked) : skipToken,
+    structuralSharing: false,
+    // while a zoomed range loads, the coarse points stay; never those of another metric
+    placeholderData: (old, query) => (query?.queryKey[2].name === asked.name ? old : undefined),
+  });
+}
+
+async function loadSeries(client: QueryClient, asked: SeriesAsked): Promise<RunPoints> {
+  const runs = asked.run === undefined ? drawnRuns(client, asked.sweep) : [asked.run];
+  if (runs.length === 0) return new Map();
+  const { name, from, to, buckets } = asked;
+  const range = { ...(from !== null && { from }), ...(to !== null && { to }) };
+  // what the stream brings while the answer travels may not be in it
+  const [series, meanwhile] = await tailOf(asked.sweep).during(() =>
+    api.series({ runs, names: [name], buckets, ...range }),
+  );
+  const loaded: RunPoints = new Map(series.map((points) => [points.run_id, points]));
+  return meanwhile.reduce((known, event) => withPoints(known, asked, event, buckets), loaded);
+}
+
+function drawnRuns(client: QueryClient, sweep: string): string[] {
+  const view = client.getQueryData<SweepView>(keys.sweep(sweep));
+  const points = (view?.runs ?? []).filter(isPoint);
+  return points.slice(0, RUNS_DRAWN_MAX).map((run) => run.run_id);
+}
+
+export interface Logs {
+  rows: LogRow[];
+  next: number;
+  /** Lines left out at the beginning, so that the page stays quick. */
+  skipped: number;
+}
+
+const LOG_PAGE = 5000;
+const LOG_LINES_KEPT = 20_000;
+
+/** All lines so far; asking again loads only what follows. */
+export function useLogs(id: string) {
+  const client = useQueryClient();
+  return useQuery({
+    queryKey: keys.logs(id),
+    structuralSharing: false,
+    queryFn: async () => {
+      const known = client.getQueryData<Logs>(keys.logs(id));
+      const rows = known ? [...known.rows] : [];
+      let next = known?.next ?? 0;
+      for (;;) {
+        const page = await api.logs(id, next, LOG_PAGE);
+        rows.push(...page.rows);
+        next = page.next;
+        if (page.rows.length < LOG_PAGE) break;
+      }
+      const over = Math.max(rows.length - LOG_LINES_KEPT, 0);
+      return { rows: rows.slice(over), next, skipped: (known?.skipped ?? 0) + over };
+    },
+  });
+}

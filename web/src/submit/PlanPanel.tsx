@@ -1,0 +1,171 @@
+// What apply would do, beside the file: told before anything is stored.
+
+import { ApiError, type Outcome, type PlanView } from '../api/client';
+import { bytes, duration, short } from '../lib/format';
+import { Points } from './Points';
+
+export interface Choices {
+  prune: boolean;
+  setPrune: (prune: boolean) => void;
+  retry: Outcome[];
+  setRetry: (retry: Outcome[]) => void;
+}
+
+interface Props {
+  plan: PlanView | undefined;
+  error: Error | null;
+  /** The plan is of the file as it stands. */
+  isSettled: boolean;
+  choices: Choices;
+  apply: () => void;
+  isApplying: boolean;
+}
+
+export function PlanPanel({ plan, error, isSettled, choices, apply, isApplying }: Props) {
+  const whyNot = whyNotApply(plan, error, isSettled);
+  const isIdle = whyNot !== undefined || isApplying;
+  return (
+    <section className="stack plan" aria-label="Plan" aria-busy={!isSettled}>
+      <div className="head">
+        <h2>Plan</h2>
+        <span className="muted" role="status">
+          {isApplying ? 'Applying…' : whyNot}
+        </span>
+        <button
+          type="button"
+          className="primary"
+          aria-disabled={isIdle}
+          title={whyNot}
+          onClick={() => {
+            if (!isIdle) apply();
+          }}
+        >
+          Apply
+        </button>
+      </div>
+      {error && <Problems error={error} />}
+      {plan && <Summary plan={plan} />}
+      <Extras choices={choices} />
+      {plan && <Points plan={plan} />}
+    </section>
+  );
+}
+
+function whyNotApply(plan: PlanView | undefined, error: Error | null, isSettled: boolean): string | undefined {
+  if (!isSettled) return 'Planning…';
+  if (error) return 'Nothing is stored while the file has errors';
+  if (!plan) return 'There is no plan yet';
+  const changes = plan.added + plan.retried + plan.points.filter(({ change }) => change === 'cancelled').length;
+  return changes === 0 && !plan.is_new ? 'Nothing would change' : undefined;
+}
+
+function Problems({ error }: { error: Error }) {
+  const problem = error instanceof ApiError ? error.problem : undefined;
+  const errors = problem?.errors ?? [];
+  return (
+    <div className="problems panel" role="alert">
+      <h3>{error.message}</h3>
+      <ol>
+        {errors.map((each, index) => (
+          <li key={index} data-line={each.line}>
+            <span className="place">{each.line === 0 ? 'file' : `line ${each.line}:${each.column}`}</span>
+            <div>
+              {each.path !== '' && <code>{each.path}</code>}
+              <p>{each.message}</p>
+              {each.text.trim() !== '' && <pre>{each.text.trim()}</pre>}
+            </div>
+          </li>
+        ))}
+      </ol>
+    </div>
+  );
+}
+
+function Summary({ plan }: { plan: PlanView }) {
+  const facts = [
+    [`${plan.added} added`, plan.is_new ? 'a new sweep' : `to ${plan.sweep}`],
+    [`${plan.kept} kept`, 'nothing trained again'],
+    [`${plan.dropped} dropped`, 'no longer in the file'],
+    [`${plan.retried} retried`, ''],
+    [short(plan.tokens), 'tokens'],
+    [short(plan.flops), 'FLOPs'],
+    [plan.hours == null ? 'unknown' : duration(plan.hours * 3600), plan.hours == null ? 'time: no speed is known yet' : 'on the free slots'],
+  ].filter(([head]) => !/^0 (kept|dropped|retried)$/.test(head));
+  return (
+    <>
+      <ul className="summary panel">
+        {facts.map(([head, detail]) => (
+          <li key={head + detail}>
+            <strong>{head}</strong> <span className="muted">{detail}</span>
+          </li>
+        ))}
+      </ul>
+      {plan.warnings.map((warning) => (
+        <p key={warning} className="warning">
+          {warning}
+        </p>
+      ))}
+      {0 < plan.sources.length && <Sources plan={plan} />}
+    </>
+  );
+}
+
+function Sources({ plan }: { plan: PlanView }) {
+  return (
+    <table className="plain">
+      <thead>
+        <tr>
+          <th scope="col">Source</th>
+          <th scope="col">Size</th>
+          <th scope="col">Tokens, about</th>
+          <th scope="col">Passes over it</th>
+        </tr>
+      </thead>
+      <tbody>
+        {plan.sources.map((source) => (
+          <tr key={source.source}>
+            <th scope="row">{source.source}</th>
+            <td>{bytes(source.bytes)}</td>
+            <td>{short(source.tokens)}</td>
+            <td>{passes(source.epochs_min, source.epochs_max)}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+function passes(min: number, max: number): string {
+  const [low, high] = [min.toFixed(2), max.toFixed(2)];
+  return low === high ? low : `${low} to ${high}`;
+}
+
+const RETRIED: [Outcome, string][] = [
+  ['failed', 'failed or diverged'],
+  ['cancelled', 'was cancelled'],
+];
+
+function Extras({ choices: { prune, setPrune, retry, setRetry } }: { choices: Choices }) {
+  const set = (outcome: Outcome, isSet: boolean) =>
+    setRetry(isSet ? [...retry, outcome] : retry.filter((each) => each !== outcome));
+  return (
+    <fieldset className="extras">
+      <legend className="hidden">Also</legend>
+      {RETRIED.map(([outcome, text]) => (
+        <label key={outcome}>
+          <input
+            type="checkbox"
+            checked={retry.includes(outcome)}
+            onChange={(event) => set(outcome, event.target.checked)}
+          />{' '}
+          queue again what {text}
+        </label>
+      ))}
+      <label>
+        <input type="checkbox" checked={prune} onChange={(event) => setPrune(event.target.checked)} /> cancel what is
+        no longer in the file
+      </label>
+    </fieldset>
+  );
+}
+

@@ -1,0 +1,50 @@
+import { Link } from 'wouter';
+import { api, type SweepState, type SweepView } from '../api/client';
+import type { LiveState } from '../api/live';
+import { ago, clock } from '../lib/format';
+import { CountsBar } from '../ui/CountsBar';
+import { LiveBadge } from '../ui/LiveBadge';
+import { StateWord } from '../ui/StateMark';
+import { useNow } from '../ui/useNow';
+import { WishButton } from '../ui/WishButton';
+
+const HAS_ENDED: SweepState[] = ['succeeded', 'ended'];
+
+export function Header({ sweep, live }: { sweep: SweepView; live: LiveState }) {
+  const now = useNow();
+  const { name, state, counts } = sweep;
+  const ended = HAS_ENDED.includes(state) ? 'Every run has ended.' : undefined;
+  const active = counts.queued + counts.leased + counts.stopping;
+  return (
+    <div className="head">
+      <p className="crumbs">
+        <Link href="/">Sweeps</Link> / {sweep.project}
+      </p>
+      <h1>{name}</h1>
+      <StateWord state={state} />
+      <LiveBadge state={live} />
+      <span className="muted" title={clock(sweep.updated_at)}>
+        updated {ago(sweep.updated_at, now)}
+      </span>
+      <div className="actions">
+        {state === 'paused' ? (
+          <WishButton text="Resume" whyNot={undefined} send={() => api.wishSweep(name, 'resume')} />
+        ) : (
+          <WishButton text="Pause" whyNot={ended} send={() => api.wishSweep(name, 'pause')} />
+        )}
+        <WishButton
+          text="Cancel"
+          whyNot={ended}
+          confirm={`Cancel the ${active} runs of ${name} that have not ended?`}
+          send={() => api.wishSweep(name, 'cancel')}
+        />
+        <Link className="button" href={`/submit?sweep=${encodeURIComponent(name)}`}>
+          Edit and extend
+        </Link>
+      </div>
+      <div className="head-counts">
+        <CountsBar counts={counts} />
+      </div>
+    </div>
+  );
+}

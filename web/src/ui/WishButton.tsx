@@ -1,0 +1,41 @@
+// A button that wishes something of the controller. It is never hidden: when it cannot be pressed
+// it says why. What happened then shows in the stream.
+
+import { useMutation } from '@tanstack/react-query';
+import { useId } from 'react';
+
+export interface Wish {
+  text: string;
+  /** Set: it cannot be pressed, and this is the reason. */
+  whyNot: string | undefined;
+  /** Set: asked before it is done. */
+  confirm?: string;
+  send: () => Promise<unknown>;
+}
+
+export function WishButton({ text, whyNot, confirm, send }: Wish) {
+  const id = useId();
+  const { mutate, isPending, error } = useMutation({ mutationFn: send });
+  const press = () => {
+    if (whyNot === undefined && (confirm === undefined || window.confirm(confirm))) mutate();
+  };
+  const told = error?.message ?? whyNot;
+  return (
+    <span className="wish">
+      <button
+        type="button"
+        onClick={press}
+        aria-disabled={whyNot !== undefined || isPending}
+        aria-describedby={told === undefined ? undefined : id}
+        title={whyNot}
+      >
+        {text}
+      </button>
+      {told !== undefined && (
+        <span id={id} role={error ? 'alert' : undefined} className={error ? 'bad' : 'hidden'}>
+          {told}
+        </span>
+      )}
+    </span>
+  );
+}
