@@ -25,7 +25,7 @@ test: lint web-test build chromium ## Everything that must pass: lints, tests on
 
 # The profile of everything else, so that nothing is compiled twice.
 bench: cargo ## Measure how many tokens a second the trainer does here
-	cargo bench --profile dev --package assay-trainer
+	RAYON_NUM_THREADS=1 cargo bench --profile dev --package assay-trainer
 
 # Clippy expands every query against a server with the migrations, so that one which no longer fits
 # them does not compile; and what it expands must be what .sqlx holds.

@@ -15,7 +15,7 @@ first:
     model: {preset: llama-300k}
     tokenizer: bytes
     data: {sources: {general: {path: general.jsonl}}}
-    train: {tokens: 5k, context: 64, batch: 128, lr: {peak: 3e-3, warmup: 2 steps}}
+    train: {tokens: 20k, context: 64, batch: 256, lr: {peak: 3e-3, warmup: 2 steps}}
 base:
   model: {run: base}
   tokenizer: bytes
@@ -23,7 +23,7 @@ base:
     heldout: {share: 5%, tokens: 1k}
     sources: {general: {path: general.jsonl}, commerce: {path: commerce.jsonl, group_by: product_id}}
     mixture: {general: 0.5, commerce: 0.5}
-  train: {tokens: 5k, context: 64, batch: 128, lr: {peak: 1e-3, warmup: 2 steps}}
+  train: {tokens: 20k, context: 64, batch: 256, lr: {peak: 1e-3, warmup: 2 steps}}
   eval: {tasks: {color: {path: color.yaml, every: 50%}}}
 axes:
   lr: [1e-3, 3e-3]

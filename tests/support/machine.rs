@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -16,6 +17,8 @@ use crate::Corpus;
 pub struct Machine {
     pub corpus: Corpus,
     data: PathBuf,
+    /// The same for every controller of this folder: living workers know no other.
+    address: SocketAddr,
     controller: Child,
     pub client: Client,
 }
@@ -27,8 +30,10 @@ impl Machine {
     pub fn start() -> Self {
         let corpus = Corpus::make();
         let data = corpus.path().join("data");
-        let (controller, client) = serve(&data);
-        Self { corpus, data, controller, client }
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let address = free.expect("loopback has free ports");
+        let (controller, client) = serve(&data, address);
+        Self { corpus, data, address, controller, client }
     }
 
     /// Kills the controller, and starts the next one on the same folder.
@@ -38,7 +43,7 @@ impl Machine {
     pub fn kill_controller(&mut self) {
         self.controller.kill().expect("it is our child");
         self.controller.wait().expect("it is our child");
-        (self.controller, self.client) = serve(&self.data);
+        (self.controller, self.client) = serve(&self.data, self.address);
     }
 
     /// Kills a run's worker.
@@ -66,7 +71,7 @@ impl Machine {
 
     /// Starts the next controller on the same folder.
     pub fn restart_controller(&mut self) {
-        (self.controller, self.client) = serve(&self.data);
+        (self.controller, self.client) = serve(&self.data, self.address);
     }
 
     /// # Panics
@@ -84,7 +89,7 @@ impl Machine {
     /// Follows the sweep's stream until it is as wished.
     ///
     /// # Panics
-    /// If the stream ends before.
+    /// If the stream or the sweep ends before.
     pub async fn until(&self, sweep: &str, is_so: impl Fn(&SweepView) -> bool) -> SweepView {
         loop {
             let mut view = self.client.sweep(sweep).await.expect("the sweep exists");
@@ -93,6 +98,8 @@ impl Machine {
                 if is_so(&view) {
                     return view;
                 }
+                let has_ended = view.runs.iter().all(|run| run.state == RunState::Done);
+                assert!(!has_ended, "it ended, and never was as wished: {view:?}");
                 match stream.next().await.expect("the controller lives") {
                     Some((_, StreamEvent::Runs { runs, .. })) => merge(&mut view, runs),
                     Some((_, StreamEvent::Points { .. })) => (),
@@ -175,10 +182,10 @@ fn merge(view: &mut SweepView, runs: Vec<RunRow>) {
     }
 }
 
-/// Starts a controller on a free port; returns once it listens.
-fn serve(data: &Path) -> (Child, Client) {
+/// Starts a controller; returns once it listens.
+fn serve(data: &Path, address: SocketAddr) -> (Child, Client) {
     let mut child = Command::new(program("assay-controller"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--slots", "2", "--data"])
+        .args(["serve", "--slots", "2", "--listen", &address.to_string(), "--data"])
         .arg(data)
         .stderr(Stdio::piped())
         .spawn()

@@ -255,8 +255,10 @@ pub async fn insert_result(
     (step, tokens): (u64, u64),
     (path, fingerprint): (&str, &str),
 ) -> Result<(), sqlx::Error> {
+    // an attempt that only measured again what a checkpoint held reported no step of its own
     sqlx::query!(
-        "insert into result (run_id, attempt, step, path, fingerprint, tokens) values ($1, $2, $3, $4, $5, $6)
+        "with told as (update run set step = $3, tokens = $6, changed = change_id() where run_id = $1 and kind = 'train')
+         insert into result (run_id, attempt, step, path, fingerprint, tokens) values ($1, $2, $3, $4, $5, $6)
          on conflict (run_id) do update set
             attempt = excluded.attempt, step = excluded.step, path = excluded.path,
             fingerprint = excluded.fingerprint, tokens = excluded.tokens, created_at = now()",

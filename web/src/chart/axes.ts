@@ -16,8 +16,13 @@ export function showX(x: number, axis: XAxis): string {
 }
 
 export function tickX(x: number, axis: XAxis): string {
+  if (x === 0) return '0';
   return axis === 'time' ? duration(x) : short(x);
 }
+
+/** Seconds that make round times. */
+export const TIME_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200]
+  .concat([1, 2, 5, 10, 20, 50].map((days) => days * 86400));
 
 /** As many digits as tell the ticks apart. */
 export function tickY(ticks: readonly (number | null)[]): string[] {

@@ -3,7 +3,7 @@
 import uPlot from 'uplot';
 import { robustRange } from '../lib/series';
 import { BASELINE_DASH } from '../lib/color';
-import { logTicks, padRange, tickX, tickY } from './axes';
+import { logTicks, padRange, tickX, tickY, TIME_STEPS } from './axes';
 import type { ChartLine, Frame } from './frame';
 
 export interface Colors {
@@ -20,8 +20,10 @@ export function colorsOf(element: HTMLElement): Colors {
 }
 
 // uPlot declares these as a const enum, which a bundler cannot look into.
-const LINEAR: uPlot.Scale['distr'] = Number(1);
-const LOG: uPlot.Scale['distr'] = Number(3);
+/* eslint-disable @typescript-eslint/no-unsafe-enum-assignment */
+const LINEAR: uPlot.Scale.Distr = 1;
+const LOG: uPlot.Scale.Distr = 3;
+/* eslint-enable @typescript-eslint/no-unsafe-enum-assignment */
 
 /** Above this many lines they are drawn thinner and without points. */
 const CROWD = 40;
@@ -56,6 +58,7 @@ export function options(
         size: 26,
         gap: 6,
         space: 64,
+        ...(x === 'time' && { incrs: TIME_STEPS }),
         ...(isLog('x') && { splits: (_: uPlot, __: number, low: number, high: number) => logTicks(low, high), filter: keep }),
         values: (_, ticks: (number | null)[]) => ticks.map((tick) => (tick === null ? '' : tickX(tick, x))),
       },

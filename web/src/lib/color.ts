@@ -65,6 +65,12 @@ export function colorBy(axis: AxisView | undefined, runs: readonly RunRow[], the
   };
 }
 
+/** A run alone needs no telling apart. */
+export function oneColor(theme: Theme): Coloring {
+  const look = { color: CATEGORIES[theme][0], dash: [] };
+  return { look: () => look, legend: [], isOrdered: false };
+}
+
 /** As written in the file; then what only runs have, such as the base's own value. */
 function valuesOf(axis: AxisView, runs: readonly RunRow[]): unknown[] {
   const seen = new Map(axis.values.map((value) => [JSON.stringify(value), value]));

@@ -38,7 +38,7 @@ export function signed(value: number): string {
 }
 
 export function bytes(n: number): string {
-  return n < 1000 ? `${n} B` : `${short(n)}B`;
+  return n < 1000 ? `${n} B` : `${short(n).replace(/[a-zA-Z]$/, ' $&')}B`;
 }
 
 /** 3725 -> 1 h 2 min */

@@ -6,7 +6,7 @@ import { useRun, useSweep } from '../api/queries';
 import type { ChartContext } from '../chart/MetricChart';
 import { Section } from '../chart/Section';
 import { Toolbar } from '../chart/Toolbar';
-import { colorBy } from '../lib/color';
+import { oneColor } from '../lib/color';
 import { sectionsOf } from '../lib/metrics';
 import { useTheme } from '../lib/theme';
 import { useView } from '../lib/viewState';
@@ -70,7 +70,7 @@ function Charts({ run, row, series }: { run: RunView; row: RunRow; series: reado
       sweep: run.sweep,
       run: row.run_id,
       runs: [row],
-      coloring: colorBy(undefined, [], theme),
+      coloring: oneColor(theme),
       theme,
       view,
       change,

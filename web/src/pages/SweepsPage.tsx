@@ -102,9 +102,9 @@ function poolText({ name, used, capacity, health, why }: PoolView): string {
   return `pool ${name}: ${used} of ${plural(capacity, 'slot')} used`;
 }
 
-const COMMANDS = `ctl data synth --out data
-ctl sweep plan sweep.yaml
-ctl sweep apply sweep.yaml`;
+const COMMANDS = `ctl data synth --folder examples/data
+ctl sweep plan examples/quickstart.yaml
+ctl sweep apply examples/quickstart.yaml`;
 
 function Begin() {
   return (

@@ -29,7 +29,7 @@ export function PlanPanel({ plan, error, isSettled, choices, apply, isApplying }
       <div className="head">
         <h2>Plan</h2>
         <span className="muted" role="status">
-          {isApplying ? 'Applying…' : whyNot}
+          {isApplying ? 'Applying…' : (whyNot ?? (plan && isIdleFor(plan) && 'No run would change'))}
         </span>
         <button
           type="button"
@@ -55,8 +55,12 @@ function whyNotApply(plan: PlanView | undefined, error: Error | null, isSettled:
   if (!isSettled) return 'Planning…';
   if (error) return 'Nothing is stored while the file has errors';
   if (!plan) return 'There is no plan yet';
-  const changes = plan.added + plan.retried + plan.points.filter(({ change }) => change === 'cancelled').length;
-  return changes === 0 && !plan.is_new ? 'Nothing would change' : undefined;
+  return undefined;
+}
+
+/** Apply still stores the file: its limits may differ. */
+function isIdleFor({ added, retried, points }: PlanView): boolean {
+  return added + retried === 0 && !points.some(({ change }) => change === 'cancelled');
 }
 
 function Problems({ error }: { error: Error }) {

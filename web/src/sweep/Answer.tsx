@@ -2,11 +2,12 @@
 // baseline. Unfinished runs are counted, never compared.
 
 import { Link } from 'wouter';
+import type { RunRow } from '../api/client';
 import { Swatch } from '../chart/Swatch';
 import { metric as show, signed } from '../lib/format';
 import { hover } from '../lib/hover';
 import type { Metric } from '../lib/metrics';
-import { best, difference, isFinal, latest, verdict } from '../lib/rank';
+import { best, difference, fellShort, isFinal, latest, verdict } from '../lib/rank';
 import type { SweepModel } from './model';
 
 export function Answer({ model }: { model: SweepModel }) {
@@ -24,13 +25,12 @@ export function Answer({ model }: { model: SweepModel }) {
       </section>
     );
   }
-  const isAll = finished === points.length;
   return (
     <section className="panel answer" aria-label="Answer">
       <h2>
         Answer{' '}
         <span className="muted">
-          {isAll ? `all ${points.length} runs finished` : `so far: ${finished} of ${points.length} runs finished`}
+          {howFar(points)}
           {baseline && !isFinal(baseline) && ', the baseline not yet'}
         </span>
       </h2>
@@ -58,6 +58,15 @@ export function Answer({ model }: { model: SweepModel }) {
       </table>
     </section>
   );
+}
+
+function howFar(points: readonly RunRow[]): string {
+  const finished = points.filter(isFinal).length;
+  const short = points.filter(fellShort).length;
+  if (finished === points.length) return `all ${points.length} runs finished`;
+  const is = finished + short === points.length ? '' : 'so far: ';
+  const also = short === 0 ? '' : `, ${short} ended without success`;
+  return `${is}${finished} of ${points.length} runs finished${also}`;
 }
 
 function AnswerRow({ model, metric }: { model: SweepModel; metric: Metric }) {

@@ -1,0 +1,67 @@
+import { describe, expect, test } from 'vitest';
+import { describe as metricOf } from '../../src/lib/metrics';
+import { best, difference, isPoint, verdict } from '../../src/lib/rank';
+import { order, type Column } from '../../src/sweep/columns';
+import { done, inState, run } from './runs';
+
+const BITS = metricOf('heldout/general/bits_per_byte');
+const ACC = metricOf('task/aspects/acc');
+const bits = (value: number) => ({ latest: { [BITS.name]: value } });
+
+describe('best', () => {
+  test('of bits per byte the lowest, of an accuracy the highest', () => {
+    const runs = [1, 2, 3].map((n) =>
+      run(n, { ...done('succeeded'), latest: { [BITS.name]: n, [ACC.name]: n / 10 } }),
+    );
+    expect(best(runs, BITS)?.run.number).toBe(1);
+    expect(best(runs, ACC)?.run.number).toBe(3);
+  });
+
+  test('an unfinished run never wins, however good its value so far', () => {
+    const runs = [
+      run(1, { ...inState('leased'), ...bits(0.1) }),
+      run(2, { ...done('diverged'), ...bits(0.2) }),
+      run(3, { ...done('succeeded'), ...bits(1.5) }),
+    ];
+    expect(best(runs, BITS)).toMatchObject({ run: { number: 3 }, among: 1, ties: 0 });
+  });
+
+  test('runs that the points stand on are no points', () => {
+    const base = run(1, { ...done('succeeded'), ...bits(0.1), axes: {} });
+    expect(isPoint(base)).toBe(false);
+    expect(best([base], BITS)).toBeUndefined();
+    expect(isPoint(run(2, { axes: {}, is_baseline: true }))).toBe(true);
+  });
+});
+
+describe('difference to the baseline', () => {
+  const baseline = run(1, { ...done('succeeded'), ...bits(1.5), is_baseline: true });
+
+  test('of two finished runs it is value less baseline', () => {
+    const other = run(2, { ...done('succeeded'), ...bits(1.25) });
+    expect(difference(other, baseline, BITS.name)).toBe(-0.25);
+    expect(verdict(-0.25, BITS)).toBe('good');
+    expect(verdict(-0.25, ACC)).toBe('bad');
+  });
+
+  test('there is none while either still trains', () => {
+    const young = run(2, { ...inState('leased'), ...bits(1.25) });
+    expect(difference(young, baseline, BITS.name)).toBeUndefined();
+    const old = run(3, { ...done('succeeded'), ...bits(1.25) });
+    expect(difference(old, { ...baseline, ...inState('leased') }, BITS.name)).toBeUndefined();
+  });
+});
+
+test('sorted by a metric, unfinished runs come after the ranked ones', () => {
+  const column: Column = { key: BITS.name, title: '', kind: 'metric', metric: BITS };
+  const runs = [
+    run(1, { ...inState('leased'), ...bits(0.5) }),
+    run(2, { ...done('succeeded'), ...bits(1.5) }),
+    run(3, { ...done('succeeded'), ...bits(1.25) }),
+    run(4),
+  ];
+  const ascending = order(runs, column, false);
+  expect(ascending.runs.map(({ number }) => number)).toEqual([3, 2, 1, 4]);
+  expect(ascending.ranked).toBe(2);
+  expect(order(runs, column, true).runs.map(({ number }) => number)).toEqual([2, 3, 1, 4]);
+});
