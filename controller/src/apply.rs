@@ -71,6 +71,7 @@ fn read(app: &App, request: &ApplyRequest) -> Result<Expansion, Error> {
     let mut errors = sources::check(&expansion, &request.file);
     errors.extend(sources::pin_tasks(&mut expansion, &request.file));
     errors.extend(pool_errors(app, &expansion, &request.file));
+    errors.sort_by_key(|error| (error.line, error.column));
     if errors.is_empty() { Ok(expansion) } else { Err(Error::File(errors)) }
 }
 

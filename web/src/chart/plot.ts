@@ -164,6 +164,14 @@ export class Plot {
     event.preventDefault();
   };
 
+  /** As the pointer does: the cursors of all other charts follow. */
+  #setCursor(plot: uPlot, left: number): void {
+    const x = plot.posToVal(left, 'x');
+    for (const each of uPlot.sync(SYNC).plots) {
+      each.setCursor({ left: each.valToPos(x, 'x'), top: each.over.clientHeight / 2 });
+    }
+  }
+
   #moveX(plot: uPlot, direction: 1 | -1): void {
     const xs = (this.#aligned?.xs ?? []).filter((x) => {
       const { min, max } = plot.scales.x;
@@ -176,7 +184,7 @@ export class Plot {
     const next =
       direction === 1 ? xs.find((x) => now + slack < x) : xs.findLast((x) => x < now - slack);
     const left = plot.valToPos(next ?? (direction === 1 ? xs[xs.length - 1] : xs[0]), 'x');
-    plot.setCursor({ left, top: plot.over.clientHeight / 2 });
+    this.#setCursor(plot, left);
     if (hovered().length === 0) this.#moveLine(plot, 1);
   }
 
@@ -184,7 +192,7 @@ export class Plot {
     const x = this.#cursorX() ?? this.#aligned?.xs.at(-1);
     if (x === undefined) return;
     if (this.#cursorX() === undefined) {
-      plot.setCursor({ left: plot.valToPos(x, 'x'), top: plot.over.clientHeight / 2 });
+      this.#setCursor(plot, plot.valToPos(x, 'x'));
     }
     const order = (this.#frame?.lines ?? [])
       .map((line) => ({ id: line.id, y: valueAt(line.xs, line.ys, x) }))

@@ -117,7 +117,8 @@ function Begin() {
         <code>{COMMANDS}</code>
       </pre>
       <p>
-        Or <Link href="/submit">write one here</Link>. `make quickstart` does it all with a prepared sweep.
+        Or <Link href="/submit">write one here</Link>. <code>make quickstart</code> does it all with a prepared
+        sweep.
       </p>
     </Empty>
   );

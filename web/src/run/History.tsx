@@ -82,7 +82,7 @@ export function Checkpoints({ checkpoints }: Pick<RunView, 'checkpoints'>) {
       {checkpoints.length === 0 ? (
         <p className="panel chart-empty muted">None saved yet.</p>
       ) : (
-        <div className="scroll-x">
+        <div className="scroll-x checkpoints">
           <table className="plain">
             <thead>
               <tr>
@@ -94,7 +94,7 @@ export function Checkpoints({ checkpoints }: Pick<RunView, 'checkpoints'>) {
               </tr>
             </thead>
             <tbody>
-              {checkpoints.map((checkpoint) => (
+              {checkpoints.toReversed().map((checkpoint) => (
                 <tr key={checkpoint.path}>
                   <th scope="row">
                     {checkpoint.step}

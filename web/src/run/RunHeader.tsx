@@ -26,7 +26,9 @@ export function RunHeader({ run, live }: { run: RunView; live: LiveState }) {
         <WishButton text="Retry" whyNot={whyNot('retry', run)} send={wish('retry')} />
       </div>
       {run.waiting && <p className="warning">Waits: {run.waiting}</p>}
-      {run.reason && <p className={run.outcome === 'failed' ? 'warning bad' : 'warning'}>{run.reason}</p>}
+      {run.reason && run.outcome !== 'succeeded' && (
+        <p className={run.outcome === 'failed' ? 'warning bad' : 'warning'}>{run.reason}</p>
+      )}
       <Facts run={run} />
     </div>
   );

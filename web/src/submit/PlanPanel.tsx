@@ -91,9 +91,7 @@ function Summary({ plan }: { plan: PlanView }) {
     [`${plan.kept} kept`, 'nothing trained again'],
     [`${plan.dropped} dropped`, 'no longer in the file'],
     [`${plan.retried} retried`, ''],
-    [short(plan.tokens), 'tokens'],
-    [short(plan.flops), 'FLOPs'],
-    [plan.hours == null ? 'unknown' : duration(plan.hours * 3600), plan.hours == null ? 'time: no speed is known yet' : 'on the free slots'],
+    ...(plan.added === 0 ? [] : cost(plan)),
   ].filter(([head]) => !/^0 (kept|dropped|retried)$/.test(head));
   return (
     <>
@@ -112,6 +110,11 @@ function Summary({ plan }: { plan: PlanView }) {
       {0 < plan.sources.length && <Sources plan={plan} />}
     </>
   );
+}
+
+function cost({ tokens, flops, hours }: PlanView): string[][] {
+  const time = hours == null ? ['unknown', 'time: no speed is known yet'] : [duration(hours * 3600), 'on the free slots'];
+  return [[short(tokens), 'tokens'], [short(flops), 'FLOPs'], time];
 }
 
 function Sources({ plan }: { plan: PlanView }) {

@@ -79,7 +79,7 @@ function Cell({ column, run, baseline, look, sweep }: Props & { column: Column }
       return (
         <td title={run.reason ?? undefined}>
           <RunStatus {...run} />
-          {run.reason ? (
+          {run.reason && run.outcome !== 'succeeded' ? (
             <small className="muted reason">{run.reason}</small>
           ) : (
             1 < run.attempt && <small className="muted">attempt {run.attempt}</small>

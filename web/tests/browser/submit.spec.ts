@@ -16,7 +16,8 @@ test('an error stands at its line, and goes when it is mended', async ({ page, s
 });
 
 test('a sweep is planned, applied, followed and cancelled without leaving the browser', async ({ page, sweep, request }) => {
-  const name = `${sweep.name}-by-web`;
+  // a controller that was there before may hold an earlier one
+  const name = `${sweep.name}-by-web-${Date.now()}`;
   await page.goto('/submit');
   await page.getByRole('textbox', { name: /^Folder/ }).fill(sweep.folder);
   const file = sweep.file.replace(/^sweep: .*$/m, `sweep: ${name}`);
