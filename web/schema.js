@@ -7,10 +7,6 @@ import openapi, { astToString, COMMENT_HEADER } from 'openapi-typescript';
 /** @returns {Promise<string>} */
 export async function schema() {
   const document = JSON.parse(await readFile(new URL('openapi.json', import.meta.url), 'utf8'));
-  // Handlers of different nouns share names (`list`, `show`), which types cannot; nothing needs them.
-  for (const path of Object.values(document.paths)) {
-    for (const operation of Object.values(path)) delete operation.operationId;
-  }
   return COMMENT_HEADER + astToString(await openapi(document));
 }
 

@@ -5,6 +5,7 @@
 mod apply;
 mod architecture;
 mod attempts;
+mod leader;
 mod live;
 mod schedule;
 mod states;

@@ -16,14 +16,14 @@ pub(super) fn router() -> OpenApiRouter<App> {
 }
 
 /// Where attempts run, and how full it is there.
-#[utoipa::path(get, path = "/pools", tag = "pools", responses((status = 200, body = [PoolView])))]
+#[utoipa::path(get, operation_id = "list_pools", path = "/pools", tag = "pools", responses((status = 200, body = [PoolView])))]
 async fn list(State(app): State<App>) -> Result<Json<Vec<PoolView>>, Error> {
     let used = store::world::slots_used(&app.store.db, app.pool.name()).await?;
     Ok(Json(vec![app.pool.view(used)]))
 }
 
 /// What the scheduling loop did last.
-#[utoipa::path(get, path = "/loops/schedule", tag = "pools", responses((status = 200, body = LoopView)))]
+#[utoipa::path(get, operation_id = "schedule_loop", path = "/loops/schedule", tag = "pools", responses((status = 200, body = LoopView)))]
 async fn schedule(State(app): State<App>) -> Json<LoopView> {
     Json(app.last_activation())
 }

@@ -26,7 +26,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
 }
 
 /// One run, with everything about it but its points and lines.
-#[utoipa::path(get, path = "/runs/{run_id}", tag = "runs", params(("run_id" = RunId, Path)),
+#[utoipa::path(get, operation_id = "show_run", path = "/runs/{run_id}", tag = "runs", params(("run_id" = RunId, Path)),
     responses((status = 200, body = RunView), (status = 404, body = Problem)))]
 async fn show(State(app): State<App>, Path(run): Path<RunId>) -> Result<Json<RunView>, Error> {
     let mut tx = view::snapshot(&app.store.db).await?;
@@ -57,7 +57,7 @@ struct Page {
 }
 
 /// What the run's workers printed, oldest first.
-#[utoipa::path(get, path = "/runs/{run_id}/logs", tag = "runs", params(("run_id" = RunId, Path), Page),
+#[utoipa::path(get, operation_id = "run_logs", path = "/runs/{run_id}/logs", tag = "runs", params(("run_id" = RunId, Path), Page),
     responses((status = 200, body = LogPage)))]
 async fn logs(
     State(app): State<App>,
@@ -69,7 +69,7 @@ async fn logs(
 }
 
 /// Cancels a run that has not ended.
-#[utoipa::path(post, path = "/runs/{run_id}/cancel", tag = "runs", params(("run_id" = RunId, Path)),
+#[utoipa::path(post, operation_id = "cancel_run", path = "/runs/{run_id}/cancel", tag = "runs", params(("run_id" = RunId, Path)),
     responses((status = 202), (status = 404, body = Problem), (status = 409, body = Problem)))]
 async fn cancel(State(app): State<App>, Path(run): Path<RunId>) -> Result<StatusCode, Error> {
     intent::cancel_run(&app, run).await?;
@@ -77,7 +77,7 @@ async fn cancel(State(app): State<App>, Path(run): Path<RunId>) -> Result<Status
 }
 
 /// Queues a run again that ended without success, with new budgets.
-#[utoipa::path(post, path = "/runs/{run_id}/retry", tag = "runs", params(("run_id" = RunId, Path)),
+#[utoipa::path(post, operation_id = "retry_run", path = "/runs/{run_id}/retry", tag = "runs", params(("run_id" = RunId, Path)),
     responses((status = 202), (status = 404, body = Problem), (status = 409, body = Problem)))]
 async fn retry(State(app): State<App>, Path(run): Path<RunId>) -> Result<StatusCode, Error> {
     intent::retry_run(&app, run).await?;

@@ -23,7 +23,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
 }
 
 /// Points of many runs and series, downsampled.
-#[utoipa::path(post, path = "/series/query", tag = "series", request_body = SeriesQuery,
+#[utoipa::path(post, operation_id = "query_series", path = "/series/query", tag = "series", request_body = SeriesQuery,
     responses((status = 200, body = SeriesAnswer), (status = 422, body = Problem)))]
 async fn query(
     State(app): State<App>,

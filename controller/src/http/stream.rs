@@ -36,7 +36,7 @@ struct From {
 }
 
 /// Changes of a sweep from the cursor on: run rows, and new points.
-#[utoipa::path(get, path = "/sweeps/{name}/stream", tag = "sweeps",
+#[utoipa::path(get, operation_id = "stream_sweep", path = "/sweeps/{name}/stream", tag = "sweeps",
     params(("name" = String, Path, description = "name of the sweep"), From),
     responses((status = 200, body = StreamEvent, content_type = "text/event-stream"),
         (status = 404, body = Problem)))]
@@ -58,6 +58,8 @@ fn changes(
     mut cursor: i64,
 ) -> impl Stream<Item = Result<Event, Infallible>> {
     async_stream::stream! {
+        // headers go out with the first byte: a quiet sweep, too, is seen to be connected
+        yield Ok(Event::default().comment("connected"));
         let mut pace = tokio::time::interval(PACE);
         pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {

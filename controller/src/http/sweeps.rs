@@ -25,13 +25,13 @@ pub(super) fn router() -> OpenApiRouter<App> {
 }
 
 /// Every sweep, newest first.
-#[utoipa::path(get, path = "/sweeps", tag = "sweeps", responses((status = 200, body = [SweepSummary])))]
+#[utoipa::path(get, operation_id = "list_sweeps", path = "/sweeps", tag = "sweeps", responses((status = 200, body = [SweepSummary])))]
 async fn list(State(app): State<App>) -> Result<Json<Vec<SweepSummary>>, Error> {
     Ok(Json(view::sweeps(&app.store.db, view::Which::All).await?))
 }
 
 /// One sweep with all its runs, and the cursor of the changes that follow.
-#[utoipa::path(get, path = "/sweeps/{name}", tag = "sweeps",
+#[utoipa::path(get, operation_id = "show_sweep", path = "/sweeps/{name}", tag = "sweeps",
     params(("name" = String, Path, description = "name of the sweep")),
     responses((status = 200, body = SweepView), (status = 404, body = Problem)))]
 async fn show(State(app): State<App>, Path(name): Path<String>) -> Result<Json<SweepView>, Error> {
@@ -40,7 +40,7 @@ async fn show(State(app): State<App>, Path(name): Path<String>) -> Result<Json<S
 }
 
 /// What apply would do.
-#[utoipa::path(post, path = "/sweeps/plan", tag = "sweeps", request_body = ApplyRequest,
+#[utoipa::path(post, operation_id = "plan_sweep", path = "/sweeps/plan", tag = "sweeps", request_body = ApplyRequest,
     responses((status = 200, body = PlanView), (status = 422, body = Problem)))]
 async fn plan(
     State(app): State<App>,
@@ -50,7 +50,7 @@ async fn plan(
 }
 
 /// Stores the sweep's runs, in one transaction. Twice does nothing the second time.
-#[utoipa::path(post, path = "/sweeps/apply", tag = "sweeps", request_body = ApplyRequest,
+#[utoipa::path(post, operation_id = "apply_sweep", path = "/sweeps/apply", tag = "sweeps", request_body = ApplyRequest,
     responses((status = 200, body = ApplyAnswer), (status = 422, body = Problem)))]
 async fn apply_file(
     State(app): State<App>,
@@ -60,7 +60,7 @@ async fn apply_file(
 }
 
 /// Places nothing new.
-#[utoipa::path(post, path = "/sweeps/{name}/pause", tag = "sweeps",
+#[utoipa::path(post, operation_id = "pause_sweep", path = "/sweeps/{name}/pause", tag = "sweeps",
     params(("name" = String, Path, description = "name of the sweep")),
     responses((status = 202), (status = 404, body = Problem)))]
 async fn pause(State(app): State<App>, Path(name): Path<String>) -> Result<StatusCode, Error> {
@@ -70,7 +70,7 @@ async fn pause(State(app): State<App>, Path(name): Path<String>) -> Result<Statu
 }
 
 /// Goes on placing.
-#[utoipa::path(post, path = "/sweeps/{name}/resume", tag = "sweeps",
+#[utoipa::path(post, operation_id = "resume_sweep", path = "/sweeps/{name}/resume", tag = "sweeps",
     params(("name" = String, Path, description = "name of the sweep")),
     responses((status = 202), (status = 404, body = Problem)))]
 async fn resume(State(app): State<App>, Path(name): Path<String>) -> Result<StatusCode, Error> {
@@ -80,7 +80,7 @@ async fn resume(State(app): State<App>, Path(name): Path<String>) -> Result<Stat
 }
 
 /// Cancels every run that has not ended.
-#[utoipa::path(post, path = "/sweeps/{name}/cancel", tag = "sweeps",
+#[utoipa::path(post, operation_id = "cancel_sweep", path = "/sweeps/{name}/cancel", tag = "sweeps",
     params(("name" = String, Path, description = "name of the sweep")),
     responses((status = 202), (status = 404, body = Problem)))]
 async fn cancel(State(app): State<App>, Path(name): Path<String>) -> Result<StatusCode, Error> {

@@ -52,7 +52,7 @@ impl FromRequestParts<App> for Speaker {
 }
 
 /// Begins an attempt: the first instance gets its spec, any other 409.
-#[utoipa::path(post, path = "/worker/start", tag = "worker", request_body = StartRequest,
+#[utoipa::path(post, operation_id = "start_worker", path = "/worker/start", tag = "worker", request_body = StartRequest,
     responses((status = 200, body = StartAnswer), (status = 401, body = Problem), (status = 409, body = Problem)))]
 async fn start(
     State(app): State<App>,
@@ -63,7 +63,7 @@ async fn start(
 }
 
 /// Stores reports. Acknowledged means committed; sent twice means stored once.
-#[utoipa::path(post, path = "/worker/report", tag = "worker", request_body = ReportRequest,
+#[utoipa::path(post, operation_id = "report_worker", path = "/worker/report", tag = "worker", request_body = ReportRequest,
     responses((status = 200, body = ReportAnswer), (status = 401, body = Problem), (status = 409, body = Problem)))]
 async fn report(
     State(app): State<App>,
@@ -74,7 +74,7 @@ async fn report(
 }
 
 /// Ends an attempt, as its worker saw it.
-#[utoipa::path(post, path = "/worker/finish", tag = "worker", request_body = FinishRequest,
+#[utoipa::path(post, operation_id = "finish_worker", path = "/worker/finish", tag = "worker", request_body = FinishRequest,
     responses((status = 204), (status = 401, body = Problem), (status = 409, body = Problem)))]
 async fn finish(
     State(app): State<App>,
