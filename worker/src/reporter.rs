@@ -182,8 +182,7 @@ pub async fn send(
         }
         sleep(if back_off.is_zero() { PACE } else { back_off }).await;
         match send_once(&shared, &client, instance).await {
-            Ok(wish) => {
-                shared.hear(wish);
+            Ok(()) => {
                 (back_off, heard_at) = (Duration::ZERO, Instant::now());
             }
             Err(SendError::Client(error)) if !error.is_passing() => {
@@ -208,20 +207,22 @@ async fn send_once(
     shared: &Shared,
     client: &WorkerClient,
     instance: InstanceId,
-) -> Result<Wish, SendError> {
+) -> Result<(), SendError> {
     let earlier = shared.carried().first().cloned();
     let (carried, reports) = match earlier {
         Some(earlier) => (Some(earlier.attempt), earlier.reports),
         None => (None, shared.spool().oldest(BATCH_BYTES)?),
     };
     let answer = client.report(&ReportRequest { instance, carried, reports }).await?;
+    // heard before what it came with counts as sent: whoever waits for the one has the other
+    shared.hear(answer.wish);
     if carried.is_some() {
         shared.carried().remove(0);
     } else {
         shared.spool().acknowledge(answer.seq_stored)?;
     }
     shared.count();
-    Ok(answer.wish)
+    Ok(())
 }
 
 /// Doubles, up to the longest; workers of one sweep spread by their instances.
