@@ -114,7 +114,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn trouble_delays_reports_and_loses_or_repeats_none() {
-    let next = vec![Next::Fail, Next::StoreAndFail, Next::StoreOne, Next::Fail];
+    let next = vec![Next::Fail, Next::StoreOne, Next::StoreAndFail, Next::Fail];
     let (server, shared) = begin("trouble", Server { next, ..Server::default() }).await;
     for text in ["one", "two", "three"] {
         shared.write(line(text)).unwrap();
