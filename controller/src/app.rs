@@ -8,7 +8,7 @@ use assay_api::view::LoopView;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::pool::Pool;
+use crate::pool::Pools;
 use crate::secret::InstallationKey;
 use crate::store::Store;
 
@@ -16,7 +16,7 @@ use crate::store::Store;
 #[derive(Clone, Debug)]
 pub struct App {
     pub store: Store,
-    pub pool: Arc<dyn Pool>,
+    pub pools: Pools,
     pub key: InstallationKey,
     /// Names this controller among others of the same database.
     pub name: String,

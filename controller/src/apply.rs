@@ -8,7 +8,7 @@ mod sources;
 use assay_api::SweepId;
 use assay_api::expand::{self, Expansion, PlannedRun};
 use assay_api::sweep;
-use assay_api::view::{ApplyAnswer, ApplyRequest, PlanView};
+use assay_api::view::{ApplyAnswer, ApplyRequest, FileError, PlanView};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -28,7 +28,11 @@ use diff::{Change, Diff};
 pub async fn plan(app: &App, request: &ApplyRequest) -> Result<PlanView, Error> {
     let expansion = read(app, request)?;
     let stored = match store::sweep::find(&app.store.db, &expansion.name).await? {
-        Some(sweep) => Some(store::run::of_sweep(&app.store.db, sweep).await?),
+        Some(sweep) => {
+            let pool = store::sweep::pool(&app.store.db, sweep).await?;
+            stays_in(&pool, &expansion, request)?;
+            Some(store::run::of_sweep(&app.store.db, sweep).await?)
+        }
         None => None,
     };
     let diff = Diff::new(&expansion, stored.as_deref().unwrap_or_default(), request);
@@ -44,6 +48,7 @@ pub async fn apply(app: &App, request: &ApplyRequest) -> Result<ApplyAnswer, Err
     let mut tx = app.store.db.begin().await?;
     let is_new = store::sweep::find(&mut *tx, &expansion.name).await?.is_none();
     let sweep = upsert(&mut tx, &expansion, request, app).await?;
+    stays_in(&store::sweep::pool(&mut *tx, sweep).await?, &expansion, request)?;
     let stored = store::run::of_sweep(&mut *tx, sweep).await?;
     let diff = Diff::new(&expansion, &stored, request);
     store_runs(&mut tx, sweep, &expansion, &stored).await?;
@@ -75,23 +80,43 @@ fn read(app: &App, request: &ApplyRequest) -> Result<Expansion, Error> {
     if errors.is_empty() { Ok(expansion) } else { Err(Error::File(errors)) }
 }
 
-/// A pool that there is, and runs that fit into it at all.
-fn pool_errors(app: &App, expansion: &Expansion, file: &str) -> Vec<assay_api::view::FileError> {
+/// A pool that there is, that gives what the sweep asks for and whose workers see its files, and runs
+/// that fit into it at all.
+fn pool_errors(app: &App, expansion: &Expansion, file: &str) -> Vec<FileError> {
     let asked = &expansion.resources.pool;
-    if asked != app.pool.name() {
-        let message = format!("there is no pool `{asked}`; there is `{}`", app.pool.name());
+    let Some(pool) = app.pools.named(asked) else {
+        let names = app.pools.names().join("`, `");
+        let message = format!("there is no pool `{asked}`; there is `{names}`");
         return vec![sources::at(file, "resources.pool", asked, message)];
-    }
-    let capacity = app.pool.capacity();
+    };
+    let refusals = pool.refusals(&expansion.resources).into_iter();
+    let mut errors: Vec<_> = refusals
+        .map(|refusal| sources::at(file, refusal.path, &refusal.value, refusal.why))
+        .collect();
+    errors.extend(sources::unreadable(expansion, file, |path| pool.cannot_read(path)));
+    let capacity = pool.capacity();
     let largest = expansion.runs.iter().map(|run| run.slots).max().unwrap_or(0);
     if capacity < largest {
         let message = format!(
             "a run takes {largest} slots, and the pool `{asked}` has {capacity}: it would wait for ever; \
              lower `train.devices`"
         );
-        return vec![sources::at(file, "base.train.devices", "devices", message)];
+        errors.push(sources::at(file, "base.train.devices", "devices", message));
     }
-    Vec::new()
+    errors
+}
+
+/// What a sweep's runs left lies in its pool's storage.
+fn stays_in(pool: &str, expansion: &Expansion, request: &ApplyRequest) -> Result<(), Error> {
+    let asked = &expansion.resources.pool;
+    if asked == pool {
+        return Ok(());
+    }
+    let message = format!(
+        "the sweep lives in pool `{pool}`, where its data and checkpoints are; give it another name to \
+         run it in `{asked}`"
+    );
+    Err(Error::File(vec![sources::at(&request.file, "resources.pool", asked, message)]))
 }
 
 async fn upsert(
@@ -106,6 +131,7 @@ async fn upsert(
         folder: request.folder.as_deref().unwrap_or(&app.folder),
         axes: serde_json::to_value(&expansion.axes).expect("axes are plain data"),
         pool: &expansion.resources.pool,
+        resources: serde_json::to_value(&expansion.resources).expect("resources are plain data"),
         parallel: expansion.limits.parallel.map(u32::cast_signed),
     };
     Ok(store::sweep::upsert(tx, &asked).await?)

@@ -246,7 +246,6 @@ fn wish(current: &Current) -> Wish {
     match (current.state.as_str(), current.outcome.as_deref(), current.cause.as_deref()) {
         ("stopping", None, Some("preempted")) => Wish::CheckpointAndStop,
         ("stopping", ..) => Wish::Stop,
-        _ if current.wants_stop => Wish::CheckpointAndStop,
         _ => Wish::Continue,
     }
 }

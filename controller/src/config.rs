@@ -45,10 +45,19 @@ pub struct Serve {
     #[arg(long, env = "ASSAY_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
 
-    /// Slots of the local pool: each run takes as many as it has `devices`. Default: the number of
-    /// processors.
-    #[arg(long, env = "ASSAY_SLOTS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Slots of the local pool: each run takes as many as it has `devices`. 0: there is no local pool.
+    /// Default: the number of processors, or 0 with --pools.
+    #[arg(long, env = "ASSAY_SLOTS", value_name = "N")]
     pub slots: Option<u32>,
+
+    /// Pools on Kubernetes clusters: a YAML file, see docs/kubernetes.md.
+    #[arg(long, env = "ASSAY_POOLS", value_name = "FILE")]
+    pub pools: Option<PathBuf>,
+
+    /// A second address, for workers alone: it answers whoever holds an attempt's secret, and nobody
+    /// else. Pods need one, as they do not reach loopback.
+    #[arg(long, env = "ASSAY_LISTEN_WORKERS", value_name = "ADDRESS")]
+    pub listen_workers: Option<SocketAddr>,
 
     /// The worker's program. Default: `assay-worker` beside this one.
     #[arg(long, env = "ASSAY_WORKER", value_name = "FILE")]

@@ -48,6 +48,12 @@ pub fn router(app: App) -> Router {
     router.fallback(assets::file).with_state(app)
 }
 
+/// What workers alone may ask for, each with its attempt's secret.
+pub fn workers_router(app: App) -> Router {
+    let (router, _) = OpenApiRouter::new().nest("/api/v1", worker::router()).split_for_parts();
+    router.with_state(app)
+}
+
 /// The contract as JSON, as it is committed for the browser's types.
 #[must_use]
 pub fn openapi() -> String {

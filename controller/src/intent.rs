@@ -46,7 +46,8 @@ pub(crate) async fn retry_in(tx: &mut PgConnection, run: RunId) -> Result<(), Er
 }
 
 fn cancelled() -> Told {
-    Told { event: Event::Cancel, reason: Some("cancelled by a person".to_owned()) }
+    let reason = Some("cancelled by a person".to_owned());
+    Told { reason, ..Told::plainly(Event::Cancel) }
 }
 
 async fn tell(app: &App, run: RunId, told: &Told) -> Result<(), Error> {

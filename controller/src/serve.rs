@@ -11,11 +11,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use uuid::Uuid;
 
 use crate::app::App;
 use crate::config::Serve;
 use crate::http;
+use crate::pool::kubernetes::KubernetesPool;
 use crate::pool::local::LocalPool;
+use crate::pool::{Pool, Pools, file as pools_file};
 use crate::postgres::Postgres;
 use crate::schedule;
 use crate::secret::InstallationKey;
@@ -29,7 +32,8 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 /// # Errors
 /// Something that the controller stands on is missing or refuses it; each says what to do.
 pub async fn serve(options: Serve) -> anyhow::Result<()> {
-    let Serve { data, listen, database_url, slots, worker, lease, folder } = options;
+    let Serve { data, listen, listen_workers, database_url, slots, pools, worker, lease, folder } =
+        options;
     std::fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
     let data = data.canonicalize()?;
     let key = InstallationKey::read_or_make(&data.join("installation.key"))?;
@@ -39,6 +43,14 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
         format!("cannot listen on {listen}: is another controller running? `--listen` takes another address")
     })?;
     let url = format!("http://{}", listener.local_addr()?);
+    let workers = match listen_workers {
+        Some(address) => Some(TcpListener::bind(address).await.with_context(|| {
+            format!(
+                "cannot listen on {address} for workers: `--listen-workers` takes another address"
+            )
+        })?),
+        None => None,
+    };
 
     let (postgres, database_url) = match database_url {
         Some(url) => (None, url),
@@ -52,27 +64,46 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
     if postgres.is_some() {
         store.migrate().await.context("cannot migrate the private database")?;
     }
-    claim(&store, &key).await?;
+    let installation = claim(&store, &key).await?;
 
-    let slots = slots.unwrap_or_else(processors);
-    let worker = worker.map_or_else(beside, Ok)?;
-    let pool = LocalPool::new(&data, worker, url.clone(), slots)?;
+    let wake = Arc::new(Notify::new());
+    let slots = slots.unwrap_or_else(|| if pools.is_some() { 0 } else { processors() });
+    let mut all: Vec<Arc<dyn Pool>> = Vec::new();
+    if 0 < slots {
+        let worker = worker.map_or_else(beside, Ok)?;
+        all.push(Arc::new(LocalPool::new(&data, worker, url.clone(), slots)?));
+    }
+    if let Some(path) = &pools {
+        for (name, settings) in pools_file::read(path)? {
+            let pool =
+                KubernetesPool::new(name.clone(), settings, installation, wake.clone()).await;
+            let pool = pool.with_context(|| format!("{}: {name}", path.display()))?;
+            all.push(Arc::new(pool));
+        }
+    }
+    let pools = Pools::new(all)?;
     let folder = folder.map_or_else(std::env::current_dir, Ok)?.canonicalize()?;
     let app = App {
         store,
-        pool: Arc::new(pool),
+        pools,
         key,
         name: format!("{}:{}", listen, std::process::id()),
         engine: Engine::Reference,
         lease_ms: u64::try_from(lease.as_millis())?,
         folder: path_text(&folder)?,
         shutdown: CancellationToken::new(),
-        wake: Arc::new(Notify::new()),
+        wake,
         activation: Arc::default(),
         draining: Arc::default(),
     };
-    info!(%url, slots, "listening on {url}, with {slots} slots on this machine");
-    run(app.clone(), listener).await?;
+    for (_, pool) in app.pools.each() {
+        info!("pool {} has {} slots", pool.name(), pool.capacity());
+    }
+    if let Some(workers) = &workers {
+        info!("listening for workers on http://{}", workers.local_addr()?);
+    }
+    info!(%url, "listening on {url}");
+    run(app.clone(), listener, workers).await?;
 
     if let Err(error) = store::leader::resign(&app.store.db, &app.name).await {
         warn!(%error, "could not give the lead up: {error}");
@@ -85,7 +116,7 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
 }
 
 /// The server and the loop, side by side, until a signal.
-async fn run(app: App, listener: TcpListener) -> anyhow::Result<()> {
+async fn run(app: App, listener: TcpListener, workers: Option<TcpListener>) -> anyhow::Result<()> {
     let (mut terminated, mut interrupted) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let shutdown = app.shutdown.clone();
@@ -93,6 +124,11 @@ async fn run(app: App, listener: TcpListener) -> anyhow::Result<()> {
     let server = axum::serve(listener, http::router(app.clone()))
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let serving = tokio::spawn(server.into_future());
+    if let Some(workers) = workers {
+        let server = axum::serve(workers, http::workers_router(app.clone()))
+            .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+        tokio::spawn(server.into_future());
+    }
 
     tokio::select! { _ = terminated.recv() => (), _ = interrupted.recv() => () }
     info!("stopping; a second signal leaves at once");
@@ -112,9 +148,9 @@ async fn run(app: App, listener: TcpListener) -> anyhow::Result<()> {
 }
 
 /// A database belongs to one key: with another, every worker alive would be refused.
-async fn claim(store: &Store, key: &InstallationKey) -> anyhow::Result<()> {
+async fn claim(store: &Store, key: &InstallationKey) -> anyhow::Result<Uuid> {
     let fingerprint = key.fingerprint();
-    let recorded = store::installation::claim(&store.db, &fingerprint)
+    let (installation, recorded) = store::installation::claim(&store.db, &fingerprint)
         .await
         .context("cannot read the installation (`assay-controller migrate` makes the tables)")?;
     anyhow::ensure!(
@@ -125,7 +161,7 @@ async fn claim(store: &Store, key: &InstallationKey) -> anyhow::Result<()> {
         &fingerprint[..8],
     );
     store::sweep::make_default_project(&store.db).await?;
-    Ok(())
+    Ok(installation)
 }
 
 fn processors() -> u32 {

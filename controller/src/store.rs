@@ -33,9 +33,6 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The channel that wakes the loops of all controllers. It carries no data.
 pub const CHANNEL: &str = "assay_wake";
 
-/// The pool of every attempt, until there are others.
-pub const POOL_NAME: &str = "local";
-
 #[derive(Clone, Debug)]
 pub struct Store {
     pub db: PgPool,

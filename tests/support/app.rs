@@ -6,7 +6,7 @@ use assay_api::spec::Engine;
 use assay_api::view::{ApplyAnswer, ApplyRequest, RunRow, RunState, RunView, SweepView};
 use assay_controller::app::App;
 use assay_controller::http;
-use assay_controller::pool::AttemptKey;
+use assay_controller::pool::{AttemptKey, Pools};
 use assay_controller::schedule::{self, Memory};
 use assay_controller::secret::InstallationKey;
 use assay_controller::store::{self, Store};
@@ -43,7 +43,7 @@ impl TestApp {
         let key = corpus.path().join("installation.key");
         let app = App {
             store: Store { db },
-            pool: pool.clone(),
+            pools: Pools::new(vec![pool.clone()]).expect("there is one"),
             key: InstallationKey::read_or_make(&key).expect("the folder is writable"),
             name: "test".to_owned(),
             engine: Engine::Reference,

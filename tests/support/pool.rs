@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use assay_api::sweep::Resources;
 use assay_api::view::PoolKind;
-use assay_controller::pool::{AttemptKey, Pool, Stop};
+use assay_controller::pool::{AttemptKey, Claims, Order, Pool, Refusal, Seen, Stop};
 use assay_scheduler::{AttemptSeen, Exit, Time};
 use futures_util::future::BoxFuture;
 
@@ -78,15 +79,32 @@ impl Pool for FakePool {
         self.slots
     }
 
-    fn observe(&self) -> BoxFuture<'_, anyhow::Result<BTreeMap<AttemptKey, AttemptSeen>>> {
+    fn outlives_controller(&self) -> bool {
+        false
+    }
+
+    fn refusals(&self, _resources: &Resources) -> Vec<Refusal> {
+        Vec::new()
+    }
+
+    fn cannot_read(&self, _path: &str) -> Option<String> {
+        None
+    }
+
+    fn observe<'a>(
+        &'a self,
+        _claimed: &'a Claims,
+    ) -> BoxFuture<'a, anyhow::Result<BTreeMap<AttemptKey, Seen>>> {
         Box::pin(async {
             anyhow::ensure!(!self.state().is_unreachable, "no route to the pool");
-            Ok(self.state().attempts.clone())
+            let attempts = self.state().attempts.clone();
+            Ok(attempts.into_iter().map(|(key, seen)| (key, seen.into())).collect())
         })
     }
 
-    fn ensure(&self, key: AttemptKey, _secret: String) -> BoxFuture<'_, anyhow::Result<()>> {
+    fn ensure(&self, order: Order) -> BoxFuture<'_, anyhow::Result<()>> {
         Box::pin(async move {
+            let key = order.key;
             let mut state = self.state();
             let State { attempts, started, .. } = &mut *state;
             attempts.entry(key).or_insert_with(|| {
@@ -110,6 +128,10 @@ impl Pool for FakePool {
             self.state().attempts.remove(&key);
             Ok(())
         })
+    }
+
+    fn last_words(&self, _key: AttemptKey) -> BoxFuture<'_, anyhow::Result<Vec<String>>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 
     fn trouble(&self) -> Option<String> {

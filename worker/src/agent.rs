@@ -62,7 +62,7 @@ pub fn run(attempt: &Attempt) -> anyhow::Result<i32> {
             .iter()
             .map(|c| FoundCheckpoint { attempt: c.attempt, step: c.step })
             .collect(),
-        host: host(),
+        host: attempt.host.clone().unwrap_or_else(host),
         pid: std::process::id(),
     };
     let start = reporter::insist(&shared, instance, || client.start(&request));

@@ -52,6 +52,9 @@ pub struct Attempt {
     /// Folder of this attempt alone.
     #[arg(long, env = env::SCRATCH, value_name = "FOLDER")]
     pub scratch: PathBuf,
+    /// Where this is, for people. Default: the host's name.
+    #[arg(long, env = env::HOST, value_name = "TEXT")]
+    pub host: Option<String>,
 }
 
 impl std::fmt::Debug for Attempt {

@@ -12,6 +12,7 @@ pub mod expand;
 pub mod ids;
 pub mod preset;
 pub mod process;
+pub mod quantity;
 pub mod spec;
 pub mod sweep;
 pub mod view;

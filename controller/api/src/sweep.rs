@@ -11,6 +11,7 @@ pub(crate) mod axis;
 pub(crate) mod draft;
 pub(crate) mod errors;
 mod fields;
+mod resources;
 pub(crate) mod value;
 pub(crate) mod yaml;
 
@@ -23,6 +24,7 @@ use yaml::{Content, Node};
 
 pub use errors::report;
 pub(crate) use fields::Placed;
+pub use resources::Resources;
 
 /// A sweep file whose every key and value is understood.
 #[derive(Clone, Debug)]
@@ -48,12 +50,6 @@ pub enum Design {
     OneAtATime,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resources {
-    /// Where attempts run.
-    pub pool: String,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
     /// Runs at once; none: as many as the pool has slots for.
@@ -75,10 +71,6 @@ pub(crate) const EPOCHS_DEFAULT: f64 = 4.0;
 const SWEEP: Keys = Keys {
     known: &["assay", "sweep", "design", "first", "base", "axes", "exclude", "resources", "limits"],
     later: &["reuse", "evaluate", "merge", "project", "priority", "stop_early"],
-};
-const RESOURCES: Keys = Keys {
-    known: &["pool"],
-    later: &["gpu", "gpus", "cpu", "memory", "image", "queue", "node_selector", "priority"],
 };
 const LIMITS: Keys =
     Keys { known: &["parallel", "epochs"], later: &["gpu_hours", "same_error", "hours"] };
@@ -108,7 +100,7 @@ fn read(text: &str, errors: &mut Errors) -> Option<Sweep> {
         None => Vec::new(),
     };
     let first = read_first(&file, &first_names, errors);
-    let resources = resources(&file, errors);
+    let resources = resources::read(&file, errors);
     let limits = limits(&file, errors);
     let Some(base) = file.entry("base").map(|entry| &entry.value) else {
         errors.add(root.place, "base", "no default for base: one whole run that the axes vary");
@@ -199,14 +191,6 @@ fn check_values(axis: &Axis, base: &Node, first_names: &[String], errors: &mut E
             }
         }
     }
-}
-
-fn resources(file: &Fields<'_>, errors: &mut Errors) -> Resources {
-    let pool = file
-        .entry("resources")
-        .and_then(|entry| Fields::open(&entry.value, "resources", RESOURCES, errors))
-        .and_then(|fields| fields.value("pool", sweep_name, errors));
-    Resources { pool: pool.map_or_else(|| "local".to_owned(), |pool| pool.value) }
 }
 
 fn limits(file: &Fields<'_>, errors: &mut Errors) -> Limits {

@@ -26,6 +26,8 @@ pub mod env {
     pub const STORAGE: &str = "ASSAY_STORAGE";
     /// Folder of this attempt alone: its spool and its output.
     pub const SCRATCH: &str = "ASSAY_SCRATCH";
+    /// Where the worker is, for people, if its host's name does not say it.
+    pub const HOST: &str = "ASSAY_HOST";
 }
 
 /// Where things lie in a pool's storage folder.

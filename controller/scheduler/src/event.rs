@@ -79,6 +79,23 @@ pub enum Loss {
     LeaseExpired,
     /// It ran for a whole lease time and its worker never said so.
     NeverStarted,
+    /// It could not begin for longer than its pool waits for such a thing.
+    Stuck(Obstacle),
+    /// Its node is lost: whether it still runs, nobody can tell.
+    NodeLost,
+}
+
+/// What keeps an attempt from beginning and does not pass by waiting for room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Its image cannot be pulled.
+    Image,
+    /// Something that its container asks for is missing: a secret, a volume.
+    Config,
+    /// No node could take it even if all of them were empty.
+    Unschedulable,
+    /// The pool does not admit it: a quota, a policy.
+    Refused,
 }
 
 /// How the process of an attempt ended, as its pool shows it.
@@ -88,7 +105,13 @@ pub enum Exit {
     /// Killed, and not for memory.
     Signal(i32),
     OutOfMemory,
-    /// Its node is lost, it was evicted, its image could not be pulled, or nobody wrote it down.
+    /// Its node or somebody who cares for the node made it leave.
+    Evicted,
+    /// It gave way to something of higher priority.
+    Preempted,
+    /// It used up the time that its sweep allows one attempt.
+    Deadline,
+    /// It was removed, or nobody wrote it down.
     Unknown,
 }
 
@@ -162,11 +185,21 @@ impl Finish {
 }
 
 impl Loss {
+    /// Ends the run, whatever is left of its budgets: another try would have as little time.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Ended(Exit::Deadline))
+    }
+
     #[must_use]
     pub const fn cause(self) -> Cause {
         match self {
             Self::Ended(exit) => exit.cause(),
-            Self::Vanished | Self::LeaseExpired | Self::NeverStarted => Cause::Infrastructure,
+            Self::Vanished
+            | Self::LeaseExpired
+            | Self::NeverStarted
+            | Self::Stuck(_)
+            | Self::NodeLost => Cause::Infrastructure,
             Self::Suspended => Cause::Preempted,
         }
     }
@@ -177,9 +210,9 @@ impl Exit {
     #[must_use]
     pub const fn cause(self) -> Cause {
         match self {
-            Self::Code(EXIT_PREEMPTED) => Cause::Preempted,
-            Self::Code(_) | Self::OutOfMemory => Cause::Error,
-            Self::Signal(_) | Self::Unknown => Cause::Infrastructure,
+            Self::Code(EXIT_PREEMPTED) | Self::Preempted => Cause::Preempted,
+            Self::Code(_) | Self::OutOfMemory | Self::Deadline => Cause::Error,
+            Self::Signal(_) | Self::Evicted | Self::Unknown => Cause::Infrastructure,
         }
     }
 }
@@ -225,7 +258,20 @@ impl fmt::Display for Loss {
             Self::Suspended => to.write_str("was suspended by its pool"),
             Self::LeaseExpired => to.write_str("was silent for a whole lease time"),
             Self::NeverStarted => to.write_str("ran for a whole lease time without starting work"),
+            Self::Stuck(obstacle) => write!(to, "could not begin: {obstacle}"),
+            Self::NodeLost => to.write_str("was lost with its node"),
         }
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(match self {
+            Self::Image => "its image could not be pulled",
+            Self::Config => "something that its container asks for is missing",
+            Self::Unschedulable => "no node could ever take it",
+            Self::Refused => "its pool did not admit it",
+        })
     }
 }
 
@@ -237,6 +283,9 @@ impl fmt::Display for Exit {
             Self::Code(code) => write!(to, "exited with status {code}"),
             Self::Signal(signal) => write!(to, "was killed by signal {signal}"),
             Self::OutOfMemory => to.write_str("was killed because it ran out of memory"),
+            Self::Evicted => to.write_str("was evicted from its node"),
+            Self::Preempted => to.write_str("gave way to something of higher priority"),
+            Self::Deadline => to.write_str("ran into its deadline"),
             Self::Unknown => to.write_str("ended, and how is not known"),
         }
     }

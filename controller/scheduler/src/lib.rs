@@ -40,9 +40,9 @@ mod tries;
 mod waiting;
 mod world;
 
-pub use event::{Event, Exit, Finish, Loss, Remedy, WorkerError};
+pub use event::{Event, Exit, Finish, Loss, Obstacle, Remedy, WorkerError};
 pub use plan::{Action, Plan, Urgency, Verb, plan};
 pub use run::{Attempt, IllegalStep, Outcome, Run, RunId, Spec, Standing, State, Then, Time};
-pub use tries::{BackOff, Cause, ErrorSeen, Policy, Retries, Tries};
+pub use tries::{BackOff, Cause, ErrorSeen, Patience, Policy, Retries, Tries};
 pub use waiting::Waiting;
 pub use world::{AttemptSeen, Need, Observed, Pool, PoolId, Sweep, SweepId, World};

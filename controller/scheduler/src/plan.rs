@@ -2,8 +2,8 @@
 
 use crate::queue::place_queued;
 use crate::world::{Seen, World};
-use crate::{Attempt, AttemptSeen, Cause, Event, Loss, Need, Outcome, Pool, PoolId, Run, RunId};
-use crate::{State, Then, Time, Waiting};
+use crate::{Attempt, AttemptSeen, Cause, Event, Exit, Loss, Need, Outcome, Pool, PoolId, Run};
+use crate::{RunId, State, Then, Time, Waiting};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -11,7 +11,8 @@ pub struct Plan {
     pub steps: Vec<(RunId, Event)>,
     /// Performed afterwards. Idempotent, and safe to lose.
     pub actions: Vec<Action>,
-    /// Why each queued run that is not placed waits, in the order of the queue.
+    /// Why each run that is placed but has not begun waits, and then each queued one that is not
+    /// placed, in the order of the queue.
     pub waiting: Vec<(RunId, Waiting)>,
 }
 
@@ -25,7 +26,7 @@ pub struct Action {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
-    /// Create it, unless it is there.
+    /// Create what is missing of it. Planned until its worker speaks, as any part may be missing.
     Ensure,
     /// End its process, if it has one. What the pool knows of its end is kept.
     Stop(Urgency),
@@ -59,16 +60,30 @@ fn judge_leased(world: &World, plan: &mut Plan) {
         let Some((pool, seen)) = world.known_pool_of(run) else { continue };
         let seen = seen.get(&(run.id, attempt));
         let how = match lease {
-            None if seen.is_none() => {
-                plan.actions.push(action(run, attempt, Verb::Ensure));
-                continue;
-            }
             None => loss_before_start(world, pool, placed_at, seen),
             Some(lease_ends) => loss_after_start(world, pool, lease_ends, seen),
         };
-        if let Some(how) = how {
-            plan.steps.push((run.id, Event::Lost { attempt, how }));
+        match (how, lease) {
+            (Some(how), _) => plan.steps.push((run.id, Event::Lost { attempt, how })),
+            (None, None) => prepare(run, attempt, seen, plan),
+            (None, Some(_)) => (),
         }
+    }
+}
+
+/// Until it runs, an attempt is made whole, and says what it waits for.
+fn prepare(run: &Run, attempt: Attempt, seen: Option<&AttemptSeen>, plan: &mut Plan) {
+    let why = match seen {
+        None => None,
+        Some(AttemptSeen::Suspended { why }) => Some(why),
+        Some(AttemptSeen::Starting { why } | AttemptSeen::Stuck { why, .. }) => Some(why),
+        Some(AttemptSeen::Running { .. } | AttemptSeen::NodeLost | AttemptSeen::Ended { .. }) => {
+            return;
+        }
+    };
+    plan.actions.push(action(run, attempt, Verb::Ensure));
+    if let Some(why) = why {
+        plan.waiting.push((run.id, Waiting::InPool { why: why.clone() }));
     }
 }
 
@@ -81,6 +96,11 @@ fn loss_before_start(
 ) -> Option<Loss> {
     match seen? {
         AttemptSeen::Suspended { .. } | AttemptSeen::Starting { .. } => None,
+        AttemptSeen::Stuck { since, obstacle, .. } => {
+            let deadline = placed_at.max(*since).plus(pool.patience.ms(*obstacle));
+            (deadline <= world.now).then_some(Loss::Stuck(*obstacle))
+        }
+        AttemptSeen::NodeLost => Some(Loss::NodeLost),
         AttemptSeen::Running { since } => {
             // A node's clock may lag: nothing runs since before it was placed.
             let deadline = placed_at.max(*since).plus(pool.lease_ms);
@@ -101,26 +121,39 @@ fn loss_after_start(
         None => Some(Loss::Vanished),
         Some(AttemptSeen::Suspended { .. }) => Some(Loss::Suspended),
         Some(AttemptSeen::Ended { exit }) => Some(Loss::Ended(*exit)),
-        Some(AttemptSeen::Starting { .. } | AttemptSeen::Running { .. }) => {
-            world.is_late(lease_ends, pool).then_some(Loss::LeaseExpired)
-        }
+        Some(AttemptSeen::NodeLost) => Some(Loss::NodeLost),
+        Some(
+            AttemptSeen::Starting { .. } | AttemptSeen::Stuck { .. } | AttemptSeen::Running { .. },
+        ) => world.is_late(lease_ends, pool).then_some(Loss::LeaseExpired),
     }
 }
 
-/// Slots come back only once the attempt is seen to be gone.
+/// Slots come back only once the attempt is seen to be gone. With a lost node they do not come back,
+/// but the run goes on: the attempt is fenced, and what is left of it is nobody's.
 fn release_stopping(world: &World, plan: &mut Plan) {
     for run in world.runs.values() {
         let State::Stopping { attempt, since, then } = run.standing.state else { continue };
         let Some((pool, seen)) = world.known_pool_of(run) else { continue };
         match seen.get(&(run.id, attempt)) {
-            None | Some(AttemptSeen::Ended { .. }) => {
+            // it left when it was told to, and was told because its time was over
+            Some(AttemptSeen::Ended { exit: Exit::Deadline })
+                if matches!(then, Then::Requeue { .. }) =>
+            {
+                let how = Loss::Ended(Exit::Deadline);
+                plan.steps.push((run.id, Event::Lost { attempt, how }));
+            }
+            None | Some(AttemptSeen::Ended { .. } | AttemptSeen::NodeLost) => {
                 plan.steps.push((run.id, Event::Gone { attempt }));
             }
             // It has no process yet, and the pool could give it one at any moment.
             Some(AttemptSeen::Suspended { .. }) => {
                 plan.actions.push(action(run, attempt, Verb::Delete));
             }
-            Some(AttemptSeen::Starting { .. } | AttemptSeen::Running { .. }) => {
+            Some(
+                AttemptSeen::Starting { .. }
+                | AttemptSeen::Stuck { .. }
+                | AttemptSeen::Running { .. },
+            ) => {
                 let grace_over = since.plus(pool.grace_ms) <= world.now;
                 let urgency = if grace_over { Urgency::AtOnce } else { urgency(then) };
                 plan.actions.push(action(run, attempt, Verb::Stop(urgency)));

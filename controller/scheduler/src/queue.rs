@@ -1,32 +1,36 @@
 //! Who is placed, in which order, and why the others are not.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::world::{Seen, World};
-use crate::{AttemptSeen, Event, Need, Observed, Plan, Pool, PoolId, Run, RunId, State, SweepId};
+use crate::{
+    Attempt, AttemptSeen, Event, Need, Observed, Plan, Pool, PoolId, Run, RunId, State, SweepId,
+};
 use crate::{Time, Waiting};
 
-/// A run's place in the queue: the fields compare from the top, the lowest goes first.
+/// Whose turn it is: the fields compare from the top, the lowest goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Turn {
     priority: Reverse<i16>,
-    /// A sweep is finished before a younger one begins: half an ablation answers nothing.
+    /// What its sweep holds of the pool: sweeps that wait for the same slots get equal shares.
+    slots_held: u32,
+    /// At equal shares the older sweep is served first.
     sweep_created_at: Time,
     sweep: SweepId,
+}
+
+/// A run's place among those of its sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    priority: Reverse<i16>,
     order: u32,
     id: RunId,
 }
 
-impl Turn {
-    fn of(world: &World, run: &Run) -> Self {
-        Self {
-            priority: Reverse(run.spec.priority),
-            sweep_created_at: world.sweep_of(run).created_at,
-            sweep: run.spec.sweep,
-            order: run.spec.order,
-            id: run.id,
-        }
+impl Place {
+    fn of(run: &Run) -> Self {
+        Self { priority: Reverse(run.spec.priority), order: run.spec.order, id: run.id }
     }
 }
 
@@ -34,7 +38,12 @@ impl Turn {
 /// small runs would starve a large one. Whoever waits for anything else blocks nobody.
 pub(crate) fn place_queued(world: &World, plan: &mut Plan) {
     let mut room = Room::left_in(world);
-    for run in queue(world) {
+    let mut queues = queues(world);
+    let mut turns: BTreeSet<Turn> =
+        queues.values().filter_map(|queue| Some(room.turn(world, queue.front()?))).collect();
+    while let Some(turn) = turns.pop_first() {
+        let Some(queue) = queues.get_mut(&turn.sweep) else { continue };
+        let Some(run) = queue.pop_front() else { continue };
         match room.obstacle(world, run) {
             None => {
                 room.take(run);
@@ -45,24 +54,44 @@ pub(crate) fn place_queued(world: &World, plan: &mut Plan) {
                 plan.waiting.push((run.id, waiting));
             }
         }
+        turns.extend(queue.front().map(|next| room.turn(world, next)));
     }
 }
 
-/// Every queued run that still has a chance, in its turn.
-fn queue(world: &World) -> Vec<&Run> {
+/// Every queued run that still has a chance, by sweep, each in its place.
+fn queues(world: &World) -> BTreeMap<SweepId, VecDeque<&Run>> {
     let hopeless = |run: &Run| world.needs_of(run.id).iter().any(Need::has_failed);
     let is_queued = |run: &Run| matches!(run.standing.state, State::Queued { .. });
-    let mut queue: Vec<&Run> =
-        world.runs.values().filter(|run| is_queued(run) && !hopeless(run)).collect();
-    queue.sort_by_cached_key(|run| Turn::of(world, run));
-    queue
+    let mut queues: BTreeMap<SweepId, Vec<&Run>> = BTreeMap::new();
+    for run in world.runs.values().filter(|run| is_queued(run) && !hopeless(run)) {
+        queues.entry(run.spec.sweep).or_default().push(run);
+    }
+    let sorted = queues.into_iter().map(|(sweep, mut queue)| {
+        queue.sort_by_cached_key(|run| Place::of(run));
+        (sweep, queue.into())
+    });
+    sorted.collect()
 }
 
 /// What is left to give away while the queue is worked through.
 struct Room<'a> {
     pools: BTreeMap<PoolId, PoolRoom<'a>>,
-    /// Runs that are active, by sweep.
-    active: BTreeMap<SweepId, u32>,
+    /// What is active of each sweep.
+    active: BTreeMap<SweepId, Active>,
+}
+
+/// What a sweep has running.
+#[derive(Clone, Copy, Debug, Default)]
+struct Active {
+    runs: u32,
+    slots: u32,
+}
+
+impl Active {
+    fn add(&mut self, run: &Run) {
+        self.runs += 1;
+        self.slots += run.spec.slots;
+    }
 }
 
 struct PoolRoom<'a> {
@@ -74,13 +103,27 @@ struct PoolRoom<'a> {
 
 impl<'a> Room<'a> {
     fn left_in(world: &'a World) -> Self {
-        let mut active = BTreeMap::new();
+        let mut active: BTreeMap<_, Active> = BTreeMap::new();
         for run in world.runs.values().filter(|run| run.standing.state.attempt().is_some()) {
-            *active.entry(run.spec.sweep).or_default() += 1;
+            active.entry(run.spec.sweep).or_default().add(run);
         }
         let pools = world.pools.iter();
         let pools = pools.map(|(id, pool)| (*id, PoolRoom::left_in(world, *id, pool))).collect();
         Self { pools, active }
+    }
+
+    fn turn(&self, world: &World, run: &Run) -> Turn {
+        let sweep = run.spec.sweep;
+        Turn {
+            priority: Reverse(run.spec.priority),
+            slots_held: self.active_of(sweep).slots,
+            sweep_created_at: world.sweep_of(run).created_at,
+            sweep,
+        }
+    }
+
+    fn active_of(&self, sweep: SweepId) -> Active {
+        self.active.get(&sweep).copied().unwrap_or_default()
     }
 
     /// The first thing that keeps a run from being placed: what never changes by itself comes
@@ -108,7 +151,7 @@ impl<'a> Room<'a> {
         if let Observed::Unknown { why } = &pool.observed {
             return Some(Waiting::PoolUnreachable { pool: pool_name(), why: why.clone() });
         }
-        let active = self.active.get(&run.spec.sweep).copied().unwrap_or(0);
+        let active = self.active_of(run.spec.sweep).runs;
         if let Some(limit) = sweep.parallel.filter(|limit| *limit <= active) {
             return Some(Waiting::ParallelLimit { limit });
         }
@@ -120,7 +163,7 @@ impl<'a> Room<'a> {
     }
 
     fn take(&mut self, run: &Run) {
-        *self.active.entry(run.spec.sweep).or_default() += 1;
+        self.active.entry(run.spec.sweep).or_default().add(run);
         if let Some(room) = self.pools.get_mut(&run.spec.pool) {
             room.slots_free -= run.spec.slots;
         }
@@ -154,7 +197,9 @@ fn slots_free(world: &World, id: PoolId, pool: &Pool, seen: &Seen) -> u32 {
             Some(AttemptSeen::Suspended { .. }) => held_back += run.spec.slots,
             Some(
                 AttemptSeen::Starting { .. }
+                | AttemptSeen::Stuck { .. }
                 | AttemptSeen::Running { .. }
+                | AttemptSeen::NodeLost
                 | AttemptSeen::Ended { .. },
             )
             | None => used += run.spec.slots,
@@ -163,9 +208,15 @@ fn slots_free(world: &World, id: PoolId, pool: &Pool, seen: &Seen) -> u32 {
     let stray: u32 = seen
         .iter()
         .filter(|((run, attempt), seen)| seen.uses_slots() && !world.is_claimed(id, *run, *attempt))
-        .map(|((run, _), _)| world.runs.get(run).map_or(1, |run| run.spec.slots))
+        .map(|(key, _)| stray_slots(world, pool, *key))
         .sum();
     let capacity = pool.capacity.saturating_sub(used + stray);
     let choice = pool.capacity.saturating_mul(2).saturating_sub(used + stray + held_back);
     capacity.min(choice)
+}
+
+/// A leftover's run may be long done, and no longer loaded.
+fn stray_slots(world: &World, pool: &Pool, key: (RunId, Attempt)) -> u32 {
+    let of_run = || world.runs.get(&key.0).map_or(1, |run| run.spec.slots);
+    pool.slots.get(&key).copied().unwrap_or_else(of_run)
 }

@@ -133,6 +133,9 @@ impl Standing {
             (Leased { attempt, .. }, Event::Finish { how, .. }) => {
                 self.finished(at, attempt, None, how)
             }
+            (Leased { attempt, .. }, Event::Lost { how, .. }) if how.is_final() => {
+                end(attempt, Failed)
+            }
             (Leased { attempt, .. }, Event::Lost { how, .. }) => {
                 stopping(at, attempt, tries.charge(how.cause()))
             }
@@ -147,6 +150,11 @@ impl Standing {
                 self.finished(at, attempt, Some(then), how)
             }
             (Stopping { .. }, Event::CheckpointAccepted { .. }) => self.refilled(),
+            (Stopping { attempt, then: Requeue { .. }, .. }, Event::Lost { how, .. })
+                if how.is_final() =>
+            {
+                end(attempt, Failed)
+            }
             (Stopping { attempt, then: Requeue { .. }, .. }, Event::Cancel) => {
                 end(attempt, Cancelled)
             }

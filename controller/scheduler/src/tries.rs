@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::run::Then;
-use crate::{Outcome, Remedy, WorkerError};
+use crate::{Obstacle, Outcome, Remedy, WorkerError};
 
 const SECOND_MS: u64 = 1_000;
 const MINUTE_MS: u64 = 60 * SECOND_MS;
@@ -92,6 +92,43 @@ impl BackOff {
         let doublings = used.saturating_sub(1);
         let factor = 1_u64.checked_shl(doublings).unwrap_or(u64::MAX);
         self.first_ms.saturating_mul(factor).min(self.longest_ms)
+    }
+}
+
+/// How long an attempt may be kept from beginning by what does not pass by waiting for room. Being
+/// behind others for a slot is never counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// Registries fail for minutes, and come back.
+    pub image_ms: u64,
+    /// A secret or a volume may be made a moment later.
+    pub config_ms: u64,
+    /// An autoscaler needs minutes to bring the node that is missing.
+    pub unschedulable_ms: u64,
+    /// A quota may become free again.
+    pub refused_ms: u64,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            image_ms: 5 * MINUTE_MS,
+            config_ms: 2 * MINUTE_MS,
+            unschedulable_ms: 10 * MINUTE_MS,
+            refused_ms: 10 * MINUTE_MS,
+        }
+    }
+}
+
+impl Patience {
+    #[must_use]
+    pub const fn ms(self, obstacle: Obstacle) -> u64 {
+        match obstacle {
+            Obstacle::Image => self.image_ms,
+            Obstacle::Config => self.config_ms,
+            Obstacle::Unschedulable => self.unschedulable_ms,
+            Obstacle::Refused => self.refused_ms,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Attempt, Exit, Outcome, Run, RunId, Time};
+use crate::{Attempt, Exit, Obstacle, Outcome, Patience, Run, RunId, Time};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SweepId(pub u128);
@@ -62,7 +62,11 @@ pub struct Pool {
     pub lease_ms: u64,
     /// How long an attempt that was asked to stop may take to save a checkpoint.
     pub grace_ms: u64,
+    /// How long what cannot begin is waited for.
+    pub patience: Patience,
     pub observed: Observed,
+    /// Slots of attempts that may outlive what is known of their runs, as the pool remembers them.
+    pub slots: BTreeMap<(RunId, Attempt), u32>,
 }
 
 /// No answer and an empty answer are different things.
@@ -86,9 +90,17 @@ pub enum AttemptSeen {
     Starting {
         why: String,
     },
+    /// It has its slots, and something is in its way that does not pass by waiting for room.
+    Stuck {
+        since: Time,
+        obstacle: Obstacle,
+        why: String,
+    },
     Running {
         since: Time,
     },
+    /// Its node is lost. It may still run, so its slots are taken until it or the node is gone.
+    NodeLost,
     /// Kept by the pool until it is deleted.
     Ended {
         exit: Exit,
@@ -152,7 +164,9 @@ impl AttemptSeen {
     #[must_use]
     pub const fn uses_slots(&self) -> bool {
         match self {
-            Self::Starting { .. } | Self::Running { .. } => true,
+            Self::Starting { .. } | Self::Stuck { .. } | Self::Running { .. } | Self::NodeLost => {
+                true
+            }
             Self::Suspended { .. } | Self::Ended { .. } => false,
         }
     }

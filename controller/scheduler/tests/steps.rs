@@ -2,8 +2,8 @@
 //! what is tried again.
 
 use assay_scheduler::{
-    Attempt, Cause, ErrorSeen, Event, Exit, Finish, Loss, Outcome, Remedy, Standing, State, Then,
-    Time, Tries, WorkerError,
+    Attempt, Cause, ErrorSeen, Event, Exit, Finish, Loss, Obstacle, Outcome, Remedy, Standing,
+    State, Then, Time, Tries, WorkerError,
 };
 
 const ONE: Attempt = Attempt(1);
@@ -265,10 +265,31 @@ fn every_end_without_a_record_has_its_cause() {
         (Loss::Suspended, Cause::Preempted),
         (Loss::LeaseExpired, Cause::Infrastructure),
         (Loss::NeverStarted, Cause::Infrastructure),
+        (Loss::NodeLost, Cause::Infrastructure),
+        (Loss::Stuck(Obstacle::Image), Cause::Infrastructure),
+        (Loss::Ended(Exit::Evicted), Cause::Infrastructure),
+        (Loss::Ended(Exit::Preempted), Cause::Preempted),
+        (Loss::Ended(Exit::Deadline), Cause::Error),
     ];
     for (how, cause) in table {
         assert_eq!(lost(ONE, how).cause(), Some(cause), "{how:?}");
     }
+}
+
+#[test]
+fn a_deadline_is_final_unless_more_was_decided() {
+    let deadline = |attempt| lost(attempt, Loss::Ended(Exit::Deadline));
+    let placed = after(&[Event::Place]);
+    for before in [
+        placed,
+        placed.step(NOW, finish(ONE, Finish::Preempted)).unwrap(),
+        placed.step(NOW, lost(ONE, Loss::LeaseExpired)).unwrap(),
+    ] {
+        let after = before.step(NOW, deadline(ONE)).unwrap();
+        assert_eq!(name(after.state), "end:failed", "{before:?}");
+    }
+    let succeeded = placed.step(NOW, finish(ONE, Finish::Success)).unwrap();
+    assert!(succeeded.step(NOW, deadline(ONE)).is_err());
 }
 
 #[test]

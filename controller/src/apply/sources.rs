@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use assay_api::expand::{Expansion, source_tokens_needed};
-use assay_api::spec::RunSpec;
+use assay_api::spec::{Model, RunSpec, TrainSpec};
 use assay_api::view::{FileError, SourceUse};
 use sha2::{Digest, Sha256};
 
@@ -36,6 +36,41 @@ pub(super) fn check(expansion: &Expansion, file: &str) -> Vec<FileError> {
         }
     }
     errors
+}
+
+/// Files that lie where the pool's workers do not see them, by the pool's own word.
+pub(super) fn unreadable(
+    expansion: &Expansion,
+    file: &str,
+    cannot_read: impl Fn(&str) -> Option<String>,
+) -> Vec<FileError> {
+    let sources = files(expansion).into_iter();
+    let sources = sources.map(|(name, path)| (format!("data.sources.{name}.path"), path));
+    let named = sources.chain(tasks(expansion)).chain(folders(expansion));
+    let error = |(place, path): (String, String)| {
+        cannot_read(&path).map(|why| at(file, &place, &path, format!("{path}: {why}")))
+    };
+    named.filter_map(error).collect()
+}
+
+fn trained(expansion: &Expansion) -> impl Iterator<Item = &TrainSpec> {
+    expansion.runs.iter().filter_map(|run| match &run.spec {
+        RunSpec::Train(train) => Some(train),
+        RunSpec::Prepare(_) => None,
+    })
+}
+
+fn tasks(expansion: &Expansion) -> BTreeSet<(String, String)> {
+    let tasks = trained(expansion).flat_map(|train| &train.eval.tasks);
+    tasks.map(|(name, task)| (format!("eval.tasks.{name}.path"), task.path.clone())).collect()
+}
+
+fn folders(expansion: &Expansion) -> BTreeSet<(String, String)> {
+    let folder = |train: &TrainSpec| match &train.model {
+        Model::From(path) => Some(("base.model.from".to_owned(), path.clone())),
+        Model::Preset(_) | Model::Run(_) => None,
+    };
+    trained(expansion).filter_map(folder).collect()
 }
 
 fn files(expansion: &Expansion) -> BTreeSet<(String, String)> {
@@ -139,10 +174,13 @@ fn data_file(path: &Path, task: &[u8]) -> Result<PathBuf, String> {
     Ok(path.parent().unwrap_or(Path::new("/")).join(name))
 }
 
-/// An error at the line of the file that holds `word` (the end of a path, as people write it).
+/// An error at the line of the file that holds `word` (the end of a path, as people write it), looked
+/// for from where the path's section begins.
 pub(super) fn at(file: &str, path: &str, word: &str, message: String) -> FileError {
     let tail = word.rsplit('/').next().unwrap_or(word);
-    let found = file.lines().enumerate().find_map(|(index, line)| {
+    let section = path.split('.').next().unwrap_or(path);
+    let begins = file.lines().position(|line| line.starts_with(section)).unwrap_or(0);
+    let found = file.lines().enumerate().skip(begins).find_map(|(index, line)| {
         line.find(tail).map(|column| (index + 1, column + 1, line.to_owned()))
     });
     let (line, column, text) = found.unwrap_or_default();

@@ -21,14 +21,17 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::Context;
 use assay_api::RunId;
 use assay_api::process::{EXIT_FILE, ExitFile, PROCESS_FILE, ProcessFile};
+use assay_api::sweep::Resources;
 use assay_api::view::PoolKind;
 use assay_api::worker::env;
 use assay_scheduler::AttemptSeen;
 use futures_util::future::BoxFuture;
 
-use super::{AttemptKey, Pool, Stop};
+use super::{AttemptKey, Claims, LAST_WORDS, Order, Pool, Refusal, Seen, Stop};
 
 const NAME: &str = "local";
+/// What an attempt's processes print.
+const OUTPUT: &str = "supervisor.log";
 
 #[derive(Debug)]
 pub struct LocalPool {
@@ -70,13 +73,13 @@ impl LocalPool {
         self.attempts.join(key.run.to_string()).join(key.attempt.to_string())
     }
 
-    fn look(&self) -> anyhow::Result<BTreeMap<AttemptKey, AttemptSeen>> {
+    fn look(&self) -> anyhow::Result<BTreeMap<AttemptKey, Seen>> {
         let mut seen = BTreeMap::new();
         for run in entries(&self.attempts)? {
             for attempt in entries(&run)? {
                 let Some(key) = key(&attempt) else { continue };
                 if let Some(what) = see(&attempt)? {
-                    seen.insert(key, what);
+                    seen.insert(key, what.into());
                 }
             }
         }
@@ -89,7 +92,7 @@ impl LocalPool {
             return Ok(());
         }
         fs::create_dir_all(&folder)?;
-        let output = fs::File::create(folder.join("supervisor.log"))?;
+        let output = fs::File::create(folder.join(OUTPUT))?;
         let mut command = Command::new(&self.worker);
         command
             .args(["supervise", "--"])
@@ -150,6 +153,20 @@ fn see(folder: &Path) -> anyhow::Result<Option<AttemptSeen>> {
     Ok(Some(AttemptSeen::Ended { exit }))
 }
 
+/// The last lines of a file.
+fn tail(path: &Path) -> anyhow::Result<Vec<String>> {
+    let text = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        read => read.with_context(|| format!("cannot read {}", path.display()))?,
+    };
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    Ok(lines[lines.len().saturating_sub(LAST_WORDS)..]
+        .iter()
+        .map(|line| (*line).to_owned())
+        .collect())
+}
+
 fn reap(mut child: std::process::Child) {
     if let Err(error) = child.wait() {
         tracing::warn!(%error, "could not wait for a worker's parent: {error}");
@@ -196,7 +213,39 @@ impl Pool for LocalPool {
         self.slots
     }
 
-    fn observe(&self) -> BoxFuture<'_, anyhow::Result<BTreeMap<AttemptKey, AttemptSeen>>> {
+    fn outlives_controller(&self) -> bool {
+        false
+    }
+
+    fn refusals(&self, resources: &Resources) -> Vec<Refusal> {
+        let Resources { pool: _, queue, priority_class, memory, cpu, node_selector, deadline } =
+            resources;
+        let mut refusals = Vec::new();
+        let mut refuse = |path, value: Option<String>| {
+            refusals.extend(value.map(|value| {
+                let why = format!(
+                    "the pool `{NAME}` runs processes on this machine, and has no such thing"
+                );
+                Refusal { path, value, why }
+            }));
+        };
+        refuse("resources.queue", queue.clone());
+        refuse("resources.priority_class", priority_class.clone());
+        refuse("resources.memory", memory.map(|memory| memory.to_string()));
+        refuse("resources.cpu", cpu.map(|cpu| cpu.to_string()));
+        refuse("resources.node_selector", node_selector.keys().next().cloned());
+        refuse("resources.deadline", deadline.map(|deadline| deadline.to_string()));
+        refusals
+    }
+
+    fn cannot_read(&self, _path: &str) -> Option<String> {
+        None
+    }
+
+    fn observe<'a>(
+        &'a self,
+        _claimed: &'a Claims,
+    ) -> BoxFuture<'a, anyhow::Result<BTreeMap<AttemptKey, Seen>>> {
         Box::pin(async {
             let seen = tokio::task::block_in_place(|| self.look());
             let trouble = seen.as_ref().err().map(|error| format!("{error:#}"));
@@ -205,8 +254,10 @@ impl Pool for LocalPool {
         })
     }
 
-    fn ensure(&self, key: AttemptKey, secret: String) -> BoxFuture<'_, anyhow::Result<()>> {
-        Box::pin(async move { tokio::task::block_in_place(|| self.begin(key, &secret)) })
+    fn ensure(&self, order: Order) -> BoxFuture<'_, anyhow::Result<()>> {
+        Box::pin(
+            async move { tokio::task::block_in_place(|| self.begin(order.key, &order.secret)) },
+        )
     }
 
     fn stop(&self, key: AttemptKey, stop: Stop) -> BoxFuture<'_, anyhow::Result<()>> {
@@ -215,6 +266,12 @@ impl Pool for LocalPool {
 
     fn delete(&self, key: AttemptKey) -> BoxFuture<'_, anyhow::Result<()>> {
         Box::pin(async move { tokio::task::block_in_place(|| self.forget(key)) })
+    }
+
+    fn last_words(&self, key: AttemptKey) -> BoxFuture<'_, anyhow::Result<Vec<String>>> {
+        Box::pin(
+            async move { tokio::task::block_in_place(|| tail(&self.folder(key).join(OUTPUT))) },
+        )
     }
 
     fn trouble(&self) -> Option<String> {

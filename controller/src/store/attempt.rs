@@ -12,7 +12,6 @@ use uuid::Uuid;
 pub struct Current {
     pub instance: Option<Uuid>,
     pub seq_stored: i64,
-    pub wants_stop: bool,
     pub resumed_step: Option<i64>,
     pub state: String,
     pub outcome: Option<String>,
@@ -31,7 +30,7 @@ pub async fn lock_current(
 ) -> Result<Option<Current>, sqlx::Error> {
     sqlx::query_as!(
         Current,
-        "select a.instance, a.seq_stored, a.wants_stop, a.resumed_step, r.state, r.outcome, r.cause
+        "select a.instance, a.seq_stored, a.resumed_step, r.state, r.outcome, r.cause
          from run r join attempt a on a.run_id = r.run_id and a.attempt = r.attempt
          where r.run_id = $1 and r.attempt = $2 and r.state in ('leased', 'stopping')
          for update",
@@ -256,15 +255,41 @@ pub async fn end(
     Ok(())
 }
 
-/// Asks the current attempts of a sweep (or of one run) to checkpoint and stop.
+/// Whether an attempt is its run's current one, and has not ended.
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn want_stop(tx: impl PgExecutor<'_>, run: RunId) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update attempt a set wants_stop = true from run r
-         where r.run_id = $1 and a.run_id = r.run_id and a.attempt = r.attempt and a.ended_at is null",
+pub async fn is_claimed(
+    db: impl PgExecutor<'_>,
+    run: RunId,
+    attempt: i32,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (
+            select from run where run_id = $1 and attempt = $2 and state in ('leased', 'stopping')
+        ) as "claimed!""#,
         run.0,
+        attempt,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// What an attempt's process printed last.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn set_output(
+    tx: impl PgExecutor<'_>,
+    run: RunId,
+    attempt: i32,
+    lines: &[String],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update attempt set output = $3 where run_id = $1 and attempt = $2",
+        run.0,
+        attempt,
+        lines,
     )
     .execute(tx)
     .await?;
@@ -284,10 +309,12 @@ pub async fn of_run(db: impl PgExecutor<'_>, run: RunId) -> Result<Vec<AttemptVi
         reason: Option<String>,
         place: Option<String>,
         resumed_step: Option<i64>,
+        output: Vec<String>,
     }
     let rows = sqlx::query_as!(
         Row,
-        "select attempt, pool, placed_at, started_at, ended_at, cause, reason, place, resumed_step
+        "select attempt, pool, placed_at, started_at, ended_at, cause, reason, place, resumed_step,
+            output
          from attempt where run_id = $1 order by attempt",
         run.0,
     )
@@ -303,6 +330,7 @@ pub async fn of_run(db: impl PgExecutor<'_>, run: RunId) -> Result<Vec<AttemptVi
         reason: row.reason,
         place: row.place,
         resumed_from: row.resumed_step.map(i64::unsigned_abs),
+        output: row.output,
     });
     Ok(view.collect())
 }

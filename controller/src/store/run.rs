@@ -201,16 +201,24 @@ pub async fn of_sweep(db: impl PgExecutor<'_>, sweep: SweepId) -> Result<Vec<Sto
 /// # Errors
 /// The database does not answer.
 pub async fn explain(
-    tx: impl PgExecutor<'_>,
+    tx: &mut PgConnection,
     runs: &[Uuid],
     waiting: &[String],
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update run r set waiting = w.waiting, changed = change_id()
          from unnest($1::uuid[], $2::text[]) as w (run_id, waiting)
-         where r.run_id = w.run_id and r.state = 'queued' and r.waiting is distinct from w.waiting",
+         where r.run_id = w.run_id and r.state in ('queued', 'leased') and r.waiting is distinct from w.waiting",
         runs,
         waiting,
+    )
+    .execute(&mut *tx)
+    .await?;
+    // it runs, or its pool has no words
+    sqlx::query!(
+        "update run set waiting = null, changed = change_id()
+         where state = 'leased' and waiting is not null and run_id <> all($1)",
+        runs,
     )
     .execute(tx)
     .await?;
@@ -307,4 +315,27 @@ pub async fn rewritten(db: impl PgExecutor<'_>, run: RunId) -> Result<(), sqlx::
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// What a pool must know to create an attempt of a run.
+#[derive(Clone, Debug)]
+pub struct Ordered {
+    pub run_id: Uuid,
+    pub number: i32,
+    pub slots: i32,
+    pub sweep: String,
+    pub resources: serde_json::Value,
+}
+
+/// # Errors
+/// The database does not answer.
+pub async fn ordered(db: impl PgExecutor<'_>, runs: &[Uuid]) -> Result<Vec<Ordered>, sqlx::Error> {
+    sqlx::query_as!(
+        Ordered,
+        "select r.run_id, r.number, r.slots, s.name as sweep, s.resources
+         from run r join sweep s using (sweep_id) where r.run_id = any($1)",
+        runs,
+    )
+    .fetch_all(db)
+    .await
 }

@@ -15,6 +15,7 @@ pub struct Asked<'a> {
     pub folder: &'a str,
     pub axes: serde_json::Value,
     pub pool: &'a str,
+    pub resources: serde_json::Value,
     pub parallel: Option<i32>,
 }
 
@@ -31,17 +32,18 @@ pub async fn make_default_project(db: impl PgExecutor<'_>) -> Result<(), sqlx::E
     Ok(())
 }
 
-/// Makes the sweep or changes what was asked for, and locks it for the rest of the transaction.
+/// Makes the sweep or changes what was asked for, and locks it for the rest of the transaction. Its
+/// pool stays: what its runs left is there.
 ///
 /// # Errors
 /// The database does not answer.
 pub async fn upsert(tx: impl PgExecutor<'_>, asked: &Asked<'_>) -> Result<SweepId, sqlx::Error> {
     let id = sqlx::query_scalar!(
-        "insert into sweep (sweep_id, project_id, name, file, folder, axes, pool, parallel)
-         select $1, project_id, $3, $4, $5, $6, $7, $8 from project where name = $2
+        "insert into sweep (sweep_id, project_id, name, file, folder, axes, pool, parallel, resources)
+         select $1, project_id, $3, $4, $5, $6, $7, $8, $9 from project where name = $2
          on conflict (project_id, name) do update set
-            file = excluded.file, folder = excluded.folder, axes = excluded.axes, pool = excluded.pool,
-            parallel = excluded.parallel, updated_at = now(), changed = change_id()
+            file = excluded.file, folder = excluded.folder, axes = excluded.axes,
+            resources = excluded.resources, parallel = excluded.parallel, updated_at = now(), changed = change_id()
          returning sweep_id",
         Uuid::now_v7(),
         DEFAULT_PROJECT,
@@ -51,6 +53,7 @@ pub async fn upsert(tx: impl PgExecutor<'_>, asked: &Asked<'_>) -> Result<SweepI
         asked.axes,
         asked.pool,
         asked.parallel,
+        asked.resources,
     )
     .fetch_one(tx)
     .await?;
@@ -68,6 +71,14 @@ pub async fn find(db: impl PgExecutor<'_>, name: &str) -> Result<Option<SweepId>
     .fetch_optional(db)
     .await?;
     Ok(id.map(SweepId))
+}
+
+/// The pool that a sweep lives in.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn pool(db: impl PgExecutor<'_>, sweep: SweepId) -> Result<String, sqlx::Error> {
+    sqlx::query_scalar!("select pool from sweep where sweep_id = $1", sweep.0).fetch_one(db).await
 }
 
 /// # Errors

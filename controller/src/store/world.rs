@@ -22,8 +22,6 @@ use super::run::{self, Standing, Step};
 /// The head of each sweep's queue: the loop costs the same at 100 and at 100,000 queued runs.
 const HEAD: i64 = 200;
 
-/// The pool of this controller.
-pub const POOL: PoolId = PoolId(0);
 /// A pool that this controller does not know.
 const NO_POOL: PoolId = PoolId(u16::MAX);
 
@@ -32,6 +30,7 @@ const NO_POOL: PoolId = PoolId(u16::MAX);
 pub struct Versioned {
     pub run: scheduler::Run,
     pub version: i64,
+    pool: String,
     cause: Option<String>,
     reason: Option<String>,
 }
@@ -50,6 +49,8 @@ pub struct Rows {
 pub struct Told {
     pub event: Event,
     pub reason: Option<String>,
+    /// What the pool adds to it: where, how, and what to do.
+    pub detail: Option<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +66,16 @@ pub enum TellError {
 impl Told {
     #[must_use]
     pub fn plainly(event: Event) -> Self {
-        Self { event, reason: None }
+        Self { event, reason: None, detail: None }
+    }
+
+    /// The event in a sentence.
+    fn text(&self) -> String {
+        let said = self.reason.clone().unwrap_or_else(|| self.event.to_string());
+        match &self.detail {
+            Some(detail) => format!("{said}: {detail}"),
+            None => said,
+        }
     }
 
     /// The lease's end lies with the attempt: only that there is one counts here.
@@ -77,7 +87,8 @@ impl Told {
     #[must_use]
     pub fn checkpoint_accepted(attempt: u32, step: u64) -> Self {
         let event = Event::CheckpointAccepted { attempt: Attempt(attempt) };
-        Self { event, reason: Some(format!("attempt {attempt} goes on from step {step}")) }
+        let reason = Some(format!("attempt {attempt} goes on from step {step}"));
+        Self { reason, ..Self::plainly(event) }
     }
 
     #[must_use]
@@ -103,6 +114,15 @@ impl Told {
     pub fn preempted(attempt: u32, step: u64) -> Self {
         let reason = Some(format!("saved a checkpoint at step {step} and made room"));
         Self { reason, ..finished(attempt, Finish::Preempted) }
+    }
+}
+
+/// Why an attempt ended, with what its pool adds unless that was said before.
+fn ended(reason: Option<&str>, detail: Option<&str>) -> String {
+    match (reason, detail) {
+        (Some(reason), Some(detail)) if !reason.contains(detail) => format!("{reason}; {detail}"),
+        (Some(reason), _) => reason.to_owned(),
+        (None, detail) => detail.unwrap_or_default().to_owned(),
     }
 }
 
@@ -148,7 +168,7 @@ pub async fn commit(
             return Ok(false);
         }
     }
-    let text = told.reason.clone().unwrap_or_else(|| told.event.to_string());
+    let text = told.text();
     let step = Step {
         run,
         version: found.version,
@@ -162,12 +182,12 @@ pub async fn commit(
     }
     match told.event {
         Event::Place => {
-            attempt::insert(&mut *tx, run, step.to.attempt, super::POOL_NAME).await?;
+            attempt::insert(&mut *tx, run, step.to.attempt, &found.pool).await?;
         }
         Event::Gone { attempt } => {
             let cause = found.cause.as_deref().unwrap_or("infrastructure");
-            let end = (cause, found.reason.as_deref().unwrap_or_default());
-            attempt::end(&mut *tx, run, attempt.0.cast_signed(), end).await?;
+            let reason = ended(found.reason.as_deref(), told.detail.as_deref());
+            attempt::end(&mut *tx, run, attempt.0.cast_signed(), (cause, &reason)).await?;
         }
         Event::Start { .. }
         | Event::CheckpointAccepted { .. }
@@ -250,19 +270,19 @@ pub async fn now(db: impl PgExecutor<'_>) -> Result<Time, sqlx::Error> {
     Ok(time(now))
 }
 
-/// Slots that are taken.
+/// Slots that are taken, by pool.
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn slots_used(db: impl PgExecutor<'_>, pool: &str) -> Result<u32, sqlx::Error> {
-    let used = sqlx::query_scalar!(
-        r#"select coalesce(sum(slots), 0)::bigint as "used!" from run join sweep using (sweep_id)
-           where state in ('leased', 'stopping') and pool = $1"#,
-        pool,
+pub async fn slots_used(db: impl PgExecutor<'_>) -> Result<BTreeMap<String, u32>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select pool, sum(slots)::bigint as "used!" from run join sweep using (sweep_id)
+           where state in ('leased', 'stopping') group by pool"#,
     )
-    .fetch_one(db)
+    .fetch_all(db)
     .await?;
-    Ok(u32::try_from(used).unwrap_or(u32::MAX))
+    let used = |used| u32::try_from(used).unwrap_or(u32::MAX);
+    Ok(rows.into_iter().map(|row| (row.pool, used(row.used))).collect())
 }
 
 struct Row {
@@ -310,7 +330,10 @@ async fn lock(tx: impl PgExecutor<'_>, run: RunId) -> Result<Option<Versioned>, 
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn load(tx: &mut PgConnection, pool: &str) -> Result<Rows, sqlx::Error> {
+pub async fn load(
+    tx: &mut PgConnection,
+    pools: &BTreeMap<String, PoolId>,
+) -> Result<Rows, sqlx::Error> {
     let now = now(&mut *tx).await?;
     let rows = sqlx::query_as!(
         Row,
@@ -342,7 +365,7 @@ pub async fn load(tx: &mut PgConnection, pool: &str) -> Result<Rows, sqlx::Error
     .await?;
     let runs: BTreeMap<_, _> = rows
         .into_iter()
-        .map(|row| versioned(row, Some(pool)))
+        .map(|row| versioned(row, Some(pools)))
         .map(|run| (run.run.id, run))
         .collect();
     let ids: Vec<Uuid> = runs.keys().map(|id| Uuid::from_u128(id.0)).collect();
@@ -402,11 +425,12 @@ async fn sweeps(
     Ok(sweep.collect())
 }
 
-fn versioned(row: Row, pool: Option<&str>) -> Versioned {
+/// Without the pools the run's own does not matter.
+fn versioned(row: Row, pools: Option<&BTreeMap<String, PoolId>>) -> Versioned {
     let id = scheduler::RunId(row.run_id.as_u128());
     let spec = Spec {
         sweep: scheduler::SweepId(row.sweep_id.as_u128()),
-        pool: if pool.is_none_or(|pool| pool == row.pool) { POOL } else { NO_POOL },
+        pool: pools.and_then(|pools| pools.get(&row.pool)).copied().unwrap_or(NO_POOL),
         slots: row.slots.unsigned_abs(),
         priority: row.priority,
         order: row.queue_order.unsigned_abs(),
@@ -414,7 +438,8 @@ fn versioned(row: Row, pool: Option<&str>) -> Versioned {
     };
     let standing = scheduler::Standing { state: state(&row), tries: tries(&row) };
     let run = scheduler::Run { id, spec, standing };
-    Versioned { run, version: row.version, cause: row.cause, reason: row.reason }
+    let Row { version, pool, cause, reason, .. } = row;
+    Versioned { run, version, pool, cause, reason }
 }
 
 fn state(row: &Row) -> State {

@@ -349,6 +349,8 @@ export interface components {
             cause?: string | null;
             /** Format: date-time */
             ended_at?: string | null;
+            /** @description The last lines that its process printed, where it ended without a record of its own. */
+            output: string[];
             /** @description Host and process, for people. */
             place?: string | null;
             /** Format: date-time */
@@ -724,7 +726,7 @@ export interface components {
         /** @enum {string} */
         PoolHealth: "ok" | "unknown";
         /** @enum {string} */
-        PoolKind: "local";
+        PoolKind: "local" | "kubernetes";
         PoolView: {
             /**
              * Format: int32
@@ -861,7 +863,7 @@ export interface components {
              * @description Tokens trained on.
              */
             tokens: number;
-            /** @description Why it is still queued, in a sentence. */
+            /** @description Why it is still queued, or placed and not begun, in a sentence. */
             waiting?: string | null;
         };
         /** @description What one attempt does. */

@@ -21,6 +21,8 @@ pub struct PoolView {
 pub enum PoolKind {
     /// Processes on the controller's machine.
     Local,
+    /// Jobs in a namespace of a cluster.
+    Kubernetes,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

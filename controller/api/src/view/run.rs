@@ -25,7 +25,7 @@ pub struct RunRow {
     pub outcome: Option<Outcome>,
     /// Why it ended or stops, in a sentence.
     pub reason: Option<String>,
-    /// Why it is still queued, in a sentence.
+    /// Why it is still queued, or placed and not begun, in a sentence.
     pub waiting: Option<String>,
     /// The current or last attempt; 0 before the first.
     pub attempt: u32,
@@ -114,6 +114,8 @@ pub struct AttemptView {
     pub place: Option<String>,
     /// The step of the checkpoint that it went on from.
     pub resumed_from: Option<u64>,
+    /// The last lines that its process printed, where it ended without a record of its own.
+    pub output: Vec<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]

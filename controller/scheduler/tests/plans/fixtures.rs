@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use assay_scheduler::{
-    Action, Attempt, AttemptSeen, Cause, Event, Exit, Loss, Need, Observed, Outcome, Plan, Pool,
-    PoolId, Run, RunId, Spec, Standing, State, Sweep, SweepId, Then, Time, Tries, Verb, World,
+    Action, Attempt, AttemptSeen, Cause, Event, Exit, Loss, Need, Observed, Obstacle, Outcome,
+    Patience, Plan, Pool, PoolId, Run, RunId, Spec, Standing, State, Sweep, SweepId, Then, Time,
+    Tries, Verb, World,
 };
 
 pub(crate) const NOW: Time = Time(1_000_000);
@@ -140,7 +141,15 @@ impl Build for World {
 
 pub(crate) fn pool(name: &str, capacity: u32) -> Pool {
     let observed = Observed::Known(BTreeMap::new());
-    Pool { name: name.into(), capacity, lease_ms: LEASE_MS, grace_ms: GRACE_MS, observed }
+    Pool {
+        name: name.into(),
+        capacity,
+        lease_ms: LEASE_MS,
+        grace_ms: GRACE_MS,
+        patience: Patience::default(),
+        observed,
+        slots: BTreeMap::new(),
+    }
 }
 
 pub(crate) fn unreachable_pool() -> Pool {
@@ -158,6 +167,9 @@ pub(crate) fn suspended() -> AttemptSeen {
 }
 pub(crate) fn starting() -> AttemptSeen {
     AttemptSeen::Starting { why: "pulling the image".into() }
+}
+pub(crate) fn stuck(obstacle: Obstacle, since: Time) -> AttemptSeen {
+    AttemptSeen::Stuck { since, obstacle, why: "it is stuck".into() }
 }
 pub(crate) fn running(since: i64) -> AttemptSeen {
     AttemptSeen::Running { since: Time(since) }

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use assay_scheduler::{
-    Action, Attempt, AttemptSeen, Cause, Event, Exit, Finish, Observed, Pool, PoolId, Remedy,
-    RunId, State, Then, Time, Urgency, Verb, WorkerError,
+    Action, Attempt, AttemptSeen, Cause, Event, Exit, Finish, Observed, Obstacle, Patience, Pool,
+    PoolId, Remedy, RunId, State, Then, Time, Urgency, Verb, WorkerError,
 };
 
 use crate::database::Database;
@@ -45,7 +45,21 @@ impl Cluster {
             Observed::Unknown { why: "no route".to_owned() }
         };
         let (lease_ms, grace_ms) = (LEASE_MS, GRACE_MS);
-        Pool { name: format!("{pool:?}"), capacity: CAPACITY, lease_ms, grace_ms, observed }
+        let of_pool = self.processes.iter().filter(|((id, ..), _)| *id == pool);
+        Pool {
+            name: format!("{pool:?}"),
+            capacity: CAPACITY,
+            lease_ms,
+            grace_ms,
+            patience: Patience {
+                image_ms: LEASE_MS,
+                config_ms: LEASE_MS,
+                unschedulable_ms: LEASE_MS,
+                refused_ms: LEASE_MS,
+            },
+            observed,
+            slots: of_pool.map(|((_, run, attempt), p)| ((*run, *attempt), p.slots)).collect(),
+        }
     }
 
     pub(crate) fn perform(&mut self, action: Action, delay: u32) {
@@ -74,8 +88,9 @@ impl Cluster {
                     process.stop(urgency);
                 }
             }
+            // what is on a lost node cannot be reached
             Verb::Delete => {
-                self.processes.remove(&key);
+                self.processes.retain(|other, process| *other != key || process.is_on_lost_node());
             }
         }
     }
@@ -90,8 +105,9 @@ impl Cluster {
     pub(crate) fn live(&mut self, database: &mut Database, random: &mut Random, weather: Weather) {
         for key in self.processes.keys().copied().collect::<Vec<_>>() {
             self.go_on(key, database.now, random);
-            if weather.has_accidents() && random.one_in(12) {
-                self.have_accident(key, random);
+            let is_there = self.processes.contains_key(&key);
+            if is_there && weather.has_accidents() && random.one_in(12) {
+                self.have_accident(key, database.now, random);
             }
             if weather.reports_can_be_stored()
                 && let Some(process) = self.processes.get_mut(&key)
@@ -111,24 +127,34 @@ impl Cluster {
             AttemptSeen::Starting { .. } if random.one_in(2) => {
                 process.seen = AttemptSeen::Running { since: now };
             }
+            // its node is given up at last
+            AttemptSeen::NodeLost if random.one_in(20) => drop(self.processes.remove(&key)),
             AttemptSeen::Suspended { .. }
             | AttemptSeen::Starting { .. }
+            | AttemptSeen::Stuck { .. }
+            | AttemptSeen::NodeLost
             | AttemptSeen::Running { .. }
             | AttemptSeen::Ended { .. } => (),
         }
     }
 
-    fn have_accident(&mut self, key: Key, random: &mut Random) {
+    fn have_accident(&mut self, key: Key, now: Time, random: &mut Random) {
         let process = self.processes.get_mut(&key).expect("it is there");
         if !process.seen.uses_slots() {
             return;
         }
+        if process.is_on_lost_node() {
+            return;
+        }
         let exits = [0, 1, 75].map(Exit::Code);
-        match random.below(6) {
+        let others = [Exit::OutOfMemory, Exit::Evicted, Exit::Preempted, Exit::Deadline];
+        match random.below(8) {
             0 => process.end(Exit::Signal(9)),
-            1 => process.end(Exit::OutOfMemory),
+            1 => process.end(random.pick(&others)),
             2 => process.end(random.pick(&exits)),
             3 => process.is_hung = true,
+            6 => process.seen = AttemptSeen::NodeLost,
+            7 if !process.has_started => process.seen = stuck(now),
             4 if key.0 == WITH_A_QUEUE => *process = Process::new(key.0, process.slots),
             4 => process.end(Exit::Unknown),
             _ => drop(self.processes.remove(&key)),
@@ -146,6 +172,7 @@ impl Process {
 
     fn stop(&mut self, urgency: Urgency) {
         match urgency {
+            Urgency::AtOnce | Urgency::Gracefully if self.is_on_lost_node() => (),
             Urgency::AtOnce if self.seen.uses_slots() => self.end(Exit::Signal(9)),
             Urgency::Gracefully if self.has_started => {
                 self.record.get_or_insert(Finish::Preempted);
@@ -156,6 +183,10 @@ impl Process {
             }
             Urgency::AtOnce | Urgency::Gracefully => (),
         }
+    }
+
+    pub(crate) fn is_on_lost_node(&self) -> bool {
+        self.seen == AttemptSeen::NodeLost
     }
 
     fn end(&mut self, exit: Exit) {
@@ -197,6 +228,12 @@ impl Process {
             assert!(accepted.is_ok(), "it has just been let in");
         }
     }
+}
+
+/// For ever.
+fn stuck(since: Time) -> AttemptSeen {
+    let why = "no node has such a GPU".to_owned();
+    AttemptSeen::Stuck { since, obstacle: Obstacle::Unschedulable, why }
 }
 
 /// A tick's worth of training, and whether it comes to an end.

@@ -248,7 +248,13 @@ fn kind(event: Event) -> &'static str {
         Loss::Vanished => "vanished",
         Loss::Suspended => "suspended",
         Loss::Ended(Exit::Code(_)) => "exited",
-        Loss::Ended(Exit::Signal(_) | Exit::OutOfMemory | Exit::Unknown) => "killed",
+        Loss::Ended(Exit::Signal(_) | Exit::OutOfMemory | Exit::Evicted | Exit::Unknown) => {
+            "killed"
+        }
+        Loss::Ended(Exit::Preempted) => "outranked",
+        Loss::Ended(Exit::Deadline) => "out of time",
+        Loss::Stuck(_) => "stuck",
+        Loss::NodeLost => "node lost",
     }
 }
 

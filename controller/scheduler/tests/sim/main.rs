@@ -63,7 +63,8 @@ fn safe_under_faults_and_live_without_them() {
     let kinds = ["placed", "started", "checkpoint_accepted", "finished", "gone", "retried"]
         .into_iter()
         .chain(["cancelled", "stopped_early", "preempted", "need_ended", "need_retried"])
-        .chain(["expired", "never started", "vanished", "suspended", "exited", "killed"]);
+        .chain(["expired", "never started", "vanished", "suspended", "exited", "killed"])
+        .chain(["outranked", "out of time", "stuck", "node lost"]);
     assert_eq!(happened, kinds.collect());
 }
 
@@ -207,9 +208,14 @@ impl Sim {
         let waiting: BTreeSet<_> = plan.waiting.iter().map(|(id, _)| *id).collect();
         assert_eq!(waiting.len(), plan.waiting.len(), "seed {seed}: two reasons for one run");
         for run in world.runs.values() {
-            let is_queued = matches!(run.standing.state, State::Queued { .. });
-            let explains = is_queued && !moved.contains(&run.id);
-            assert_eq!(explains, waiting.contains(&run.id), "seed {seed}: why waits {run:?}");
+            let (says, moves) = (waiting.contains(&run.id), moved.contains(&run.id));
+            let is_right = match run.standing.state {
+                State::Queued { .. } => says != moves,
+                // if its pool has words for it
+                State::Leased { lease: None, .. } => !(says && moves),
+                State::Leased { .. } | State::Stopping { .. } | State::Done { .. } => !says,
+            };
+            assert!(is_right, "seed {seed}: why waits {run:?}");
         }
         for (id, event) in &plan.steps {
             let run = &world.runs[id];
@@ -250,7 +256,7 @@ impl Sim {
         }
         for ((_, run, attempt), process) in &self.cluster.processes {
             let is_held = self.database.state(*run).attempt() == Some(*attempt);
-            let is_alive = process.seen.uses_slots();
+            let is_alive = process.seen.uses_slots() && !process.is_on_lost_node();
             assert!(is_held || !is_alive, "seed {seed}: {run:?} let go of a living {attempt:?}");
         }
     }
