@@ -3,8 +3,11 @@
 # Queries are checked against .sqlx, not against whatever DATABASE_URL a shell has.
 export SQLX_OFFLINE := true
 
+# What a Kubernetes of our own is built from and runs on; nothing where it is asked to be left out.
+kubernetes := $(if $(filter 1,$(ASSAY_SKIP_KUBERNETES)),,go containerd runc containernetworking-plugins \
+	buildah mmdebstrap iproute2 nftables conntrack socat binutils gcc libc6-dev openssl)
 programs := cargo node npm postgresql chromium
-.PHONY: help quickstart dev build test bench lint sqlx schema web web-test $(programs)
+.PHONY: help quickstart dev build test test-kubernetes cluster bench lint sqlx schema web web-test $(programs) $(kubernetes)
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,9 +22,16 @@ build: cargo web/dist/index.html ## Build the web view and all programs
 	cargo build --bins
 
 # Tests end with the closing lines of their runners, so nothing is printed after them.
-test: lint web-test build chromium ## Everything that must pass: lints, tests on a real server, browser tests
-	tests/with-postgres cargo test --workspace
+test: lint web-test build chromium cluster ## Everything that must pass: lints, tests on a real server and a real cluster, browser tests
+	tests/with-postgres tests/with-cluster cargo test --workspace $(if $(kubernetes),,-- --skip kubernetes::)
 	cd web && npm run test:browser
+
+test-kubernetes: build cluster ## How attempts live and die on a real Kubernetes, on this machine
+	tests/with-cluster cargo test --package assay-tests --test kubernetes
+
+# Twelve minutes from cold; at once when nothing that it is built from changed.
+cluster: $(kubernetes) ## Build the Kubernetes, the Kueue and the images that tests run on
+	@[ "$(ASSAY_SKIP_KUBERNETES)" = 1 ] || tests/cluster/build target/cluster
 
 # The profile of everything else, so that nothing is compiled twice.
 bench: cargo ## Measure how many tokens a second the trainer does here
@@ -59,6 +69,9 @@ web-test: web/node_modules/.package-lock.json ## Types, lints and unit tests of 
 
 # What is missing is installed where that can be done, and named where it cannot.
 $(programs):
+	@tests/bootstrap $@
+
+$(kubernetes): | cargo
 	@tests/bootstrap $@
 
 web/node_modules/.package-lock.json: web/package.json web/package-lock.json | node npm

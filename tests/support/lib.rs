@@ -3,12 +3,14 @@
 #![forbid(unsafe_code)]
 
 mod app;
+mod cluster;
 mod corpus;
 mod machine;
 mod pool;
 mod worker;
 
 pub use app::TestApp;
+pub use cluster::{Cluster, Installation};
 pub use corpus::{Corpus, sweep};
 pub use machine::Machine;
 pub use pool::FakePool;

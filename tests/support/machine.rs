@@ -19,6 +19,8 @@ pub struct Machine {
     data: PathBuf,
     /// The same for every controller of this folder: living workers know no other.
     address: SocketAddr,
+    /// What else the controller is told.
+    options: Vec<String>,
     controller: Child,
     pub client: Client,
 }
@@ -28,12 +30,20 @@ impl Machine {
     /// If the programs are not built (`cargo build --bins`), or do not start.
     #[must_use]
     pub fn start() -> Self {
-        let corpus = Corpus::make();
+        Self::serving(Corpus::make(), vec!["--slots".to_owned(), "2".to_owned()])
+    }
+
+    /// With these options.
+    ///
+    /// # Panics
+    /// If the programs are not built (`cargo build --bins`), or do not start.
+    #[must_use]
+    pub fn serving(corpus: Corpus, options: Vec<String>) -> Self {
         let data = corpus.path().join("data");
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let address = free.expect("loopback has free ports");
-        let (controller, client) = serve(&data, address);
-        Self { corpus, data, address, controller, client }
+        let (controller, client) = serve(&data, address, &options);
+        Self { corpus, data, address, options, controller, client }
     }
 
     /// Kills the controller, and starts the next one on the same folder.
@@ -41,9 +51,17 @@ impl Machine {
     /// # Panics
     /// If it cannot be killed or started.
     pub fn kill_controller(&mut self) {
+        self.end_controller();
+        self.restart_controller();
+    }
+
+    /// Kills the controller, and leaves it at that.
+    ///
+    /// # Panics
+    /// If it cannot be killed.
+    pub fn end_controller(&mut self) {
         self.controller.kill().expect("it is our child");
         self.controller.wait().expect("it is our child");
-        (self.controller, self.client) = serve(&self.data, self.address);
     }
 
     /// Kills a run's worker.
@@ -71,7 +89,7 @@ impl Machine {
 
     /// Starts the next controller on the same folder.
     pub fn restart_controller(&mut self) {
-        (self.controller, self.client) = serve(&self.data, self.address);
+        (self.controller, self.client) = serve(&self.data, self.address, &self.options);
     }
 
     /// # Panics
@@ -183,10 +201,11 @@ fn merge(view: &mut SweepView, runs: Vec<RunRow>) {
 }
 
 /// Starts a controller; returns once it listens.
-fn serve(data: &Path, address: SocketAddr) -> (Child, Client) {
+fn serve(data: &Path, address: SocketAddr, options: &[String]) -> (Child, Client) {
     let mut child = Command::new(program("assay-controller"))
-        .args(["serve", "--slots", "2", "--listen", &address.to_string(), "--data"])
+        .args(["serve", "--listen", &address.to_string(), "--data"])
         .arg(data)
+        .args(options)
         .stderr(Stdio::piped())
         .spawn()
         .expect("the programs are built: cargo build --bins");
@@ -194,13 +213,13 @@ fn serve(data: &Path, address: SocketAddr) -> (Child, Client) {
     let mut log = Vec::new();
     let url = loop {
         let Some(Ok(line)) = lines.next() else { panic!("it does not start:\n{}", log.join("\n")) };
-        if let Some((_, rest)) = line.split_once("listening on ") {
+        if let Some((_, rest)) = line.split_once(" listening on ") {
             break rest.split([',', ' ']).next().unwrap_or_default().to_owned();
         }
         log.push(line);
     };
     // read to its end, or it would wait for a reader
-    std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+    std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| eprintln!("{line}")));
     (child, Client::new(&url).expect("it said a URL"))
 }
 

@@ -42,6 +42,9 @@ pub enum Urgency {
     AtOnce,
 }
 
+/// How long a worker takes to leave by itself, at the most.
+const LEAVING_MS: u64 = 10_000;
+
 #[must_use]
 pub fn plan(world: &World) -> Plan {
     let mut plan = Plan::default();
@@ -154,21 +157,27 @@ fn release_stopping(world: &World, plan: &mut Plan) {
                 | AttemptSeen::Stuck { .. }
                 | AttemptSeen::Running { .. },
             ) => {
-                let grace_over = since.plus(pool.grace_ms) <= world.now;
-                let urgency = if grace_over { Urgency::AtOnce } else { urgency(then) };
-                plan.actions.push(action(run, attempt, Verb::Stop(urgency)));
+                let stop = urgency(then, world.now.since(since), pool.grace_ms);
+                plan.actions.extend(stop.map(|urgency| action(run, attempt, Verb::Stop(urgency))));
             }
         }
     }
 }
 
-/// Who may still say something worth hearing.
-fn urgency(then: Then) -> Urgency {
-    match then {
+/// Who may still say something worth hearing, and who is on its way out already: a worker that
+/// recorded its end leaves by itself, and what it leaves can be looked at then. None: not yet.
+fn urgency(then: Then, waited_ms: u64, grace_ms: u64) -> Option<Urgency> {
+    let is_leaving = match then {
         Then::Requeue { cause: Cause::Infrastructure }
-        | Then::End { outcome: Outcome::Cancelled } => Urgency::AtOnce,
-        Then::Requeue { .. } | Then::End { .. } => Urgency::Gracefully,
+        | Then::End { outcome: Outcome::Cancelled } => return Some(Urgency::AtOnce),
+        Then::Requeue { cause: Cause::Error }
+        | Then::End { outcome: Outcome::Succeeded | Outcome::Diverged | Outcome::Failed } => true,
+        Then::Requeue { .. } | Then::End { .. } => false,
+    };
+    if grace_ms <= waited_ms {
+        return Some(Urgency::AtOnce);
     }
+    (!is_leaving || LEAVING_MS <= waited_ms).then_some(Urgency::Gracefully)
 }
 
 /// A run is cancelled with what it needs, and queued again with it.

@@ -229,6 +229,12 @@ impl Time {
     /// Before everything: a run that may be placed not before this may be placed at once.
     pub const ALWAYS: Self = Self(0);
 
+    /// Milliseconds, or 0 if it was later.
+    pub(crate) const fn since(self, earlier: Self) -> u64 {
+        let passed = self.0.saturating_sub(earlier.0);
+        if passed < 0 { 0 } else { passed.cast_unsigned() }
+    }
+
     #[must_use]
     pub const fn plus(self, duration_ms: u64) -> Self {
         Self(self.0.saturating_add_unsigned(duration_ms))

@@ -27,3 +27,87 @@ fn parse(text: &str) -> anyhow::Result<BTreeMap<String, Settings>> {
     };
     pools.into_iter().map(pool).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POOL: &str = "h100:
+  namespace: assay
+  slots: 16
+  controller: http://assay:8718
+  image: worker:1
+  memory: 64Gi
+  storage: {mount: /assay, volume: {persistentVolumeClaim: {claimName: assay}}}
+";
+
+    #[test]
+    fn a_pool_needs_little() {
+        let pools = parse(POOL).unwrap();
+        let pool = &pools["h100"];
+        assert_eq!((pool.slots, pool.device.as_str()), (16, "nvidia.com/gpu"));
+        assert_eq!((pool.grace.0, pool.keep_finished.0), (120, 3_600));
+        assert_eq!(pool.patience(), assay_scheduler::Patience::default());
+    }
+
+    #[test]
+    fn a_template_adds_what_nobody_thought_of() {
+        let template = "  template:
+    metadata: {annotations: {team: a}}
+    spec:
+      schedulerName: mine
+      containers: [{name: worker, env: [{name: NCCL_DEBUG, value: INFO}]}, {name: sidecar, image: log:1}]
+";
+        parse(&format!("{POOL}{template}")).unwrap();
+    }
+
+    /// Each line after the pool's own, and what is said of it.
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        let table = [
+            ("slot: 4", "h100: unknown field `slot`, expected one of"),
+            ("grace: 2", "h100: invalid type: integer `2`, expected a string"),
+            ("grace: soon", "h100: expected a time such as 90s, 30m, 12h or 2d, found `soon`"),
+            ("cpu: many", "h100: expected a number of processors such as 8 or 500m, found `many`"),
+            (
+                "volumes: {d: {mount: data, volume: {emptyDir: {}}}}",
+                "h100: volume d: mount: `data` is not absolute",
+            ),
+            (
+                "volumes: {d: {mount: /d, volume: {nfss: {}}}}",
+                "h100: volume d: volume: there is no `nfss`",
+            ),
+            (
+                "volumes: {d: {mount: /d, volume: {}}}",
+                "h100: volume d: volume: expected exactly one source, as in a pod",
+            ),
+            ("env: {ASSAY_RUN: x}", "h100: env: ASSAY_RUN is set by the pool itself"),
+            (
+                "template: {spec: {nodeSelektor: {a: b}}}",
+                "h100: template: there is no `spec.nodeSelektor`",
+            ),
+            (
+                "template: {spec: {restartPolicy: Always}}",
+                "h100: template: spec.restartPolicy: an attempt's pod is never restarted",
+            ),
+            (
+                "template: {spec: {containers: [{name: worker, args: [sleep]}]}}",
+                "h100: template: spec.containers.worker.args: it is the pool's own",
+            ),
+            (
+                "template: {spec: {containers: [{name: worker, env: [{name: ASSAY_RUN, value: x}]}]}}",
+                "h100: template: spec.containers.worker.env: \"ASSAY_RUN\" is the pool's own",
+            ),
+            (
+                "template: {metadata: {labels: {assay.dev/attempt: \"2\"}}}",
+                "h100: template: metadata.labels: assay.dev/attempt is the pool's own",
+            ),
+            ("template: {spec: {containers: null}}", "h100: template: "),
+        ];
+        for (line, expected) in table {
+            let error = parse(&format!("{POOL}  {line}\n")).expect_err(line);
+            let said = format!("{error:#}");
+            assert!(said.starts_with(expected), "{line}\n said {said}\n expected {expected}");
+        }
+    }
+}

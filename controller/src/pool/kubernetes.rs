@@ -133,9 +133,15 @@ impl KubernetesPool {
     /// A finished Job is left to the cluster's clock; anything else goes at once.
     async fn remove(&self, key: AttemptKey) -> anyhow::Result<()> {
         let name = job::name(key);
+        let pods = self.pods_of(key).await?;
         if let Some(job) = self.jobs.get_opt(&name).await? {
             let is_kept =
                 job.spec.as_ref().is_some_and(|spec| spec.ttl_seconds_after_finished.is_some());
+            let is_ending = !pods.is_empty() && pods.iter().all(judge::is_over);
+            if judge::finished(&job).is_none() && is_ending && !judge::is_suspended(&job) {
+                // it takes note of its pod's end in a moment, and is kept then
+                return Ok(());
+            }
             if judge::finished(&job).is_none() {
                 let params = DeleteParams::background();
                 let uid = job.metadata.uid;
@@ -147,7 +153,7 @@ impl KubernetesPool {
                 self.jobs.patch(&name, &PatchParams::default(), &Patch::Merge(kept)).await?;
             }
         } else {
-            for pod in self.pods_of(key).await? {
+            for pod in pods {
                 if pod.metadata.deletion_timestamp.is_none() {
                     let name = pod.metadata.name.as_deref().unwrap_or_default();
                     unless_gone(self.pods.delete(name, &DeleteParams::default()).await)?;

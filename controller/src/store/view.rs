@@ -151,8 +151,9 @@ pub async fn runs(tx: &mut PgConnection, which: Rows) -> Result<Vec<RunRow>, sql
             state,
             outcome: row.outcome.as_deref().map(outcome),
             reason: row.reason,
-            waiting: (state == RunState::Queued)
-                .then(|| row.waiting.unwrap_or_else(|| "waits behind earlier runs".to_owned())),
+            waiting: row.waiting.or_else(|| {
+                (state == RunState::Queued).then(|| "waits behind earlier runs".to_owned())
+            }),
             // the row holds the next one where none is alive
             attempt: match state {
                 RunState::Queued | RunState::Done => attempt - 1,

@@ -186,7 +186,9 @@ pub async fn commit(
         }
         Event::Gone { attempt } => {
             let cause = found.cause.as_deref().unwrap_or("infrastructure");
-            let reason = ended(found.reason.as_deref(), told.detail.as_deref());
+            // who made a worker leave is not known to the worker; all else was said when it ended
+            let detail = told.detail.as_deref().filter(|_| cause == "preempted");
+            let reason = ended(found.reason.as_deref(), detail);
             attempt::end(&mut *tx, run, attempt.0.cast_signed(), (cause, &reason)).await?;
         }
         Event::Start { .. }

@@ -180,21 +180,33 @@ fn slots_come_back_when_the_attempt_is_gone() {
 }
 
 #[test]
-fn whoever_listens_may_save_a_checkpoint_first() {
+fn whoever_listens_may_save_a_checkpoint_and_whoever_leaves_is_let_go() {
+    let (gracefully, at_once) = (Some(Urgency::Gracefully), Some(Urgency::AtOnce));
     let table = [
-        (again(Cause::Preempted), Urgency::Gracefully),
-        (again(Cause::Error), Urgency::Gracefully),
-        (again(Cause::Infrastructure), Urgency::AtOnce),
-        (end(Outcome::Succeeded), Urgency::Gracefully),
-        (end(Outcome::StoppedEarly), Urgency::Gracefully),
-        (end(Outcome::Failed), Urgency::Gracefully),
-        (end(Outcome::Cancelled), Urgency::AtOnce),
+        (again(Cause::Preempted), gracefully, gracefully),
+        (again(Cause::Error), None, gracefully),
+        (again(Cause::Infrastructure), at_once, at_once),
+        (end(Outcome::Succeeded), None, gracefully),
+        (end(Outcome::Diverged), None, gracefully),
+        (end(Outcome::StoppedEarly), gracefully, gracefully),
+        (end(Outcome::Failed), None, gracefully),
+        (end(Outcome::Cancelled), at_once, at_once),
     ];
-    for (then, urgency) in table {
-        for alive in [starting(), running(0)] {
-            let world = world(4).with(run(1).stopping(then)).seeing(1, alive);
-            let plan = plan(&world);
-            assert_eq!((steps(&plan), actions(&plan)), (vec![], vec![(1, Verb::Stop(urgency))]));
+    for (then, first, later) in table {
+        for (waited_ms, urgency) in [(9_999, first), (10_000, later)] {
+            for alive in [starting(), running(0)] {
+                let mut stopping = run(1).stopping(then);
+                let since = Time(NOW.0 - waited_ms);
+                stopping.standing.state = State::Stopping { attempt: ONE, since, then };
+                let plan = plan(&world(4).with(stopping).seeing(1, alive));
+                let expected: Vec<_> =
+                    urgency.map(|urgency| (1, Verb::Stop(urgency))).into_iter().collect();
+                assert_eq!(
+                    (steps(&plan), actions(&plan)),
+                    (vec![], expected),
+                    "{then:?} {waited_ms}"
+                );
+            }
         }
     }
 }

@@ -303,13 +303,13 @@ pub(super) fn strict<T: DeserializeOwned + Serialize>(value: &Value) -> anyhow::
     }
 }
 
-/// The path of something that did not come back; what is empty may stay away.
+/// The path of something that did not come back.
 fn lost(value: &Value, back: &Value, path: String) -> Option<String> {
     let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
     match (value, back) {
         (Value::Object(value), _) => value.iter().find_map(|(key, value)| match back.get(key) {
             Some(back) => lost(value, back, below(key)),
-            None if is_empty(value) => None,
+            None if value.is_null() => None,
             None => Some(below(key)),
         }),
         (Value::Array(value), Value::Array(back)) => {
@@ -319,14 +319,5 @@ fn lost(value: &Value, back: &Value, path: String) -> Option<String> {
                 .find_map(|lost| lost)
         }
         _ => None,
-    }
-}
-
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Array(list) => list.is_empty(),
-        Value::Object(map) => map.is_empty(),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }

@@ -27,6 +27,8 @@ const CONFIG: [&str; 4] = [
     "RunContainerError",
     "PreCreateHookError",
 ];
+/// Who can help where the cluster refuses.
+const ASK: &str = "Ask whoever keeps the namespace's quotas and admission rules";
 /// `EX_TEMPFAIL`: it saved a checkpoint and left.
 const EXIT_PREEMPTED: i32 = 75;
 const SIGKILL: i32 = 9;
@@ -77,7 +79,10 @@ fn see(facts: &Facts<'_>) -> Option<(AttemptSeen, Option<String>)> {
         let why = facts.queue.unwrap_or("its Job is suspended, and its queue has not said why yet");
         return Some((AttemptSeen::Suspended { why: why.to_owned() }, None));
     }
-    match (facts.pod.or(facts.departed), finished(job)) {
+    let departed = facts.departed.filter(|pod| terminated(pod).is_some() || is_over(pod));
+    match (facts.pod.or(departed), finished(job)) {
+        // somebody deletes it before it ever ran; once it is gone it can be made again
+        (None, _) if job.metadata.deletion_timestamp.is_some() => Some(podless(facts, job)),
         // its Job may not have taken note yet; no other pod can follow this one
         (Some(pod), _) => Some(ended(facts, pod)),
         (None, Some(Finished::Deadline)) => {
@@ -90,20 +95,24 @@ fn see(facts: &Facts<'_>) -> Option<(AttemptSeen, Option<String>)> {
             let told = "its pod is gone: somebody deleted it, or its node, and how it ended cannot be seen any more";
             Some((AttemptSeen::Ended { exit: Exit::Unknown }, Some(told.to_owned())))
         }
-        (None, None) => Some((podless(facts, job), None)),
+        (None, None) => Some(podless(facts, job)),
     }
 }
 
 /// A Job without a pod: the cluster does not let it have one, or has not come to it yet.
-fn podless(facts: &Facts<'_>, job: &Job) -> AttemptSeen {
+fn podless(facts: &Facts<'_>, job: &Job) -> (AttemptSeen, Option<String>) {
     let since = job.status.as_ref().and_then(|status| status.start_time.as_ref());
     let since = time(since.or(job.metadata.creation_timestamp.as_ref()));
     match facts.warning {
         Some(why) => {
+            let told = Some(format!("{why}. {ASK}"));
             let why = format!("the cluster refuses its pod: {why}");
-            AttemptSeen::Stuck { since, obstacle: Obstacle::Refused, why }
+            (AttemptSeen::Stuck { since, obstacle: Obstacle::Refused, why }, told)
         }
-        None => AttemptSeen::Starting { why: "its pod is about to be created".to_owned() },
+        None => {
+            let why = "its pod is about to be created".to_owned();
+            (AttemptSeen::Starting { why }, None)
+        }
     }
 }
 
@@ -111,8 +120,7 @@ fn podless(facts: &Facts<'_>, job: &Job) -> AttemptSeen {
 fn unmade(facts: &Facts<'_>) -> Option<(AttemptSeen, Option<String>)> {
     if let Some((since, words)) = facts.refused {
         let why = format!("the cluster refuses its Job: {words}");
-        let told =
-            Some(format!("{words}. Ask whoever keeps the namespace's quotas and admission rules"));
+        let told = Some(format!("{words}. {ASK}"));
         let obstacle = Obstacle::Refused;
         return Some((AttemptSeen::Stuck { since: *since, obstacle, why }, told));
     }

@@ -194,10 +194,10 @@ impl Settings {
             refuse("resources.cpu", cpu.to_string(), why);
         }
         for key in node_selector.keys().filter(|key| !self.node_selector_keys.contains(key)) {
-            let why = format!(
-                "the pool lets sweeps choose by {}",
-                listed("label", &self.node_selector_keys)
-            );
+            let why = match self.node_selector_keys.as_slice() {
+                [] => "the pool lets sweeps choose by no label".to_owned(),
+                keys => format!("the pool lets sweeps choose by `{}`", keys.join("`, `")),
+            };
             refuse("resources.node_selector", key.clone(), why);
         }
         refusals
@@ -221,8 +221,8 @@ impl Settings {
 fn listed(what: &str, names: &[String]) -> String {
     match names {
         [] => format!("no {what} to ask for"),
-        [one] => format!("the {what} `{one}`"),
-        many => format!("one {what} of `{}`", many.join("`, `")),
+        [one] => format!("only the {what} `{one}`"),
+        many => format!("these to ask for as {what}: `{}`", many.join("`, `")),
     }
 }
 
