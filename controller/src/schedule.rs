@@ -1,43 +1,36 @@
 //! The loop: observe, plan, commit, perform. The same whether a timer, a user or a dead process woke
 //! it. No retry inside an activation: the next one is the retry.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+mod explain;
+mod observe;
+mod perform;
+
 use std::time::Duration;
 
 use anyhow::Context;
 use assay_api::RunId;
 use assay_api::view::LoopView;
-use assay_scheduler::{
-    self as scheduler, Action, Attempt, Event, Observed, Plan, PoolId, State, Time, Urgency, Verb,
-    World,
-};
+use assay_scheduler::{self as scheduler, Attempt, Event, Plan, State, Time};
 use chrono::Utc;
-use futures_util::future::join_all;
-use futures_util::{StreamExt, stream};
 use sqlx::postgres::PgListener;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::pool::{AttemptKey, Claim, Claims, Order, Pool, Seen, Stop};
+use crate::pool::AttemptKey;
 use crate::store::leader::{self, LeaderProof};
 use crate::store::world::{self, Rows, Told};
 use crate::store::{self, CHANNEL};
+
+use explain::{Explained, explain};
+use observe::{observe, world_of};
+use perform::perform;
 
 /// Nothing depends on being woken: this often the world is looked at anyway.
 const POLL: Duration = Duration::from_secs(1);
 /// A leader that is silent for so long has lost the lead.
 const LEADER_TTL: Duration = Duration::from_secs(15);
-/// A pool that does not answer for so long is unknown, and the others do not wait for it any longer.
-const OBSERVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// An action that takes longer is given up, and planned again.
-const ACTION_TIMEOUT: Duration = Duration::from_secs(10);
-/// Reading what a process printed last is worth so much of everybody's time.
-const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(3);
-/// Requests to one pool at a time: more would only wait in its API server's queue.
-const ACTIONS_AT_ONCE: usize = 8;
 /// Between two looks at whether everything has stopped.
 const DRAIN_POLL: Duration = Duration::from_millis(100);
 
@@ -142,135 +135,8 @@ pub async fn activate(app: &App, memory: &mut Memory) -> anyhow::Result<Activati
     Ok(Activation { steps, actions: plan.actions.len(), is_follower: false })
 }
 
-/// What each pool shows, or why it shows nothing.
-type Sights = BTreeMap<PoolId, Result<BTreeMap<AttemptKey, Seen>, String>>;
-
-/// Rows first, pools after: what is planned from a row that has moved since is refused.
-async fn observe(app: &App, rows: &Rows) -> Sights {
-    let mut claims: BTreeMap<PoolId, Claims> = BTreeMap::new();
-    for found in rows.runs.values() {
-        let state = found.run.standing.state;
-        let Some(attempt) = state.attempt() else { continue };
-        let has_begun = !matches!(state, State::Leased { lease: None, .. });
-        let claim = if has_begun { Claim::Begun } else { Claim::Placed };
-        claims.entry(found.run.spec.pool).or_default().insert(key(found.run.id, attempt), claim);
-    }
-    let nothing = Claims::new();
-    let looks = app.pools.each().map(|(id, pool)| {
-        let claimed = claims.get(&id).unwrap_or(&nothing);
-        async move {
-            let look = tokio::time::timeout(OBSERVE_TIMEOUT, pool.observe(claimed)).await;
-            let seen = match look {
-                Ok(seen) => seen.map_err(|error| format!("{error:#}")),
-                Err(_) => Err(format!("no answer for {} s", OBSERVE_TIMEOUT.as_secs())),
-            };
-            (id, seen)
-        }
-    });
-    join_all(looks).await.into_iter().collect()
-}
-
-fn world_of(app: &App, rows: &Rows, sights: &Sights, reports_since: Time) -> World {
-    let mut sweeps = rows.sweeps.clone();
-    if app.is_draining() {
-        sweeps.values_mut().for_each(|sweep| sweep.paused = true);
-    }
-    let pools = app.pools.each().map(|(id, pool)| (id, pool_of(app, &**pool, &sights[&id])));
-    World {
-        now: rows.now,
-        reports_since,
-        runs: rows.runs.iter().map(|(id, found)| (*id, found.run.clone())).collect(),
-        needs: rows.needs.clone(),
-        sweeps,
-        pools: pools.collect(),
-    }
-}
-
-fn pool_of(
-    app: &App,
-    pool: &dyn Pool,
-    seen: &Result<BTreeMap<AttemptKey, Seen>, String>,
-) -> scheduler::Pool {
-    let (observed, slots) = match seen {
-        Ok(seen) => {
-            let id =
-                |key: &AttemptKey| (scheduler::RunId(key.run.0.as_u128()), Attempt(key.attempt));
-            let slots = seen.iter().filter_map(|(key, seen)| Some((id(key), seen.slots?)));
-            let known = seen.iter().map(|(key, seen)| (id(key), seen.what.clone()));
-            (Observed::Known(known.collect()), slots.collect())
-        }
-        Err(why) => (Observed::Unknown { why: why.clone() }, BTreeMap::new()),
-    };
-    scheduler::Pool {
-        name: pool.name().to_owned(),
-        capacity: pool.capacity(),
-        lease_ms: app.lease_ms,
-        grace_ms: u64::try_from(pool.grace().as_millis()).unwrap_or(u64::MAX),
-        patience: pool.patience(),
-        observed,
-        slots,
-    }
-}
-
 fn key(run: scheduler::RunId, attempt: Attempt) -> AttemptKey {
     AttemptKey { run: RunId(Uuid::from_u128(run.0)), attempt: attempt.0 }
-}
-
-/// A step as it is told, and what the attempt's process printed last.
-struct Explained {
-    told: Told,
-    output: Vec<String>,
-}
-
-/// Each step of the plan, in its order, in the words of everybody who knows something of it.
-async fn explain(app: &App, rows: &Rows, sights: &Sights, plan: &Plan) -> Vec<Explained> {
-    let told = plan.steps.iter().map(|(id, event)| async move {
-        let told = in_words(rows, sights, *id, *event);
-        let output = match event {
-            Event::Lost { attempt, .. } => last_words(app, rows, *id, *attempt).await,
-            _ => Vec::new(),
-        };
-        Explained { told, output }
-    });
-    join_all(told).await
-}
-
-async fn last_words(app: &App, rows: &Rows, id: scheduler::RunId, attempt: Attempt) -> Vec<String> {
-    let Some(pool) = app.pools.get(rows.runs[&id].run.spec.pool) else { return Vec::new() };
-    let key = key(id, attempt);
-    match tokio::time::timeout(LAST_WORDS_TIMEOUT, pool.last_words(key)).await {
-        Ok(Ok(lines)) => lines,
-        // what it printed helps people, and nothing waits for it
-        Ok(Err(error)) => {
-            warn!(run.id = %key.run, attempt = key.attempt, "cannot read its last output: {error:#}");
-            Vec::new()
-        }
-        Err(_) => Vec::new(),
-    }
-}
-
-/// Some events say more with a name in them, or with what the pool knows.
-fn in_words(rows: &Rows, sights: &Sights, id: scheduler::RunId, event: Event) -> Told {
-    let told = Told::plainly(event);
-    match event {
-        Event::NeedEnded => {
-            let failed = rows.needs.get(&id).and_then(|needs| {
-                needs.iter().find(|need| {
-                    need.outcome.is_some_and(|outcome| outcome != scheduler::Outcome::Succeeded)
-                })
-            });
-            let reason =
-                failed.map(|need| format!("cancelled because {} ended without success", need.name));
-            Told { reason, ..told }
-        }
-        Event::Lost { attempt, .. } | Event::Gone { attempt } => {
-            let sight =
-                sights.get(&rows.runs[&id].run.spec.pool).and_then(|seen| seen.as_ref().ok());
-            let seen = sight.and_then(|seen| seen.get(&key(id, attempt)));
-            Told { detail: seen.and_then(|seen| seen.told.clone()), ..told }
-        }
-        _ => told,
-    }
 }
 
 /// All in one transaction that holds the lead; each step is guarded by the version that it was
@@ -308,95 +174,6 @@ async fn commit(
     }
     tx.commit().await?;
     Ok(Some(written))
-}
-
-/// What pools must know of runs whose attempts they create.
-type Orders = BTreeMap<Uuid, store::run::Ordered>;
-
-/// Pools side by side, so that a slow one holds up no other.
-async fn perform(app: &App, rows: &Rows, actions: &[Action]) -> anyhow::Result<()> {
-    let wanted = actions.iter().filter(|action| action.verb == Verb::Ensure);
-    let wanted: Vec<Uuid> = wanted.map(|action| Uuid::from_u128(action.run.0)).collect();
-    let orders = match wanted.as_slice() {
-        [] => Vec::new(),
-        runs => store::run::ordered(&app.store.db, runs).await?,
-    };
-    let orders: Orders = orders.into_iter().map(|order| (order.run_id, order)).collect();
-    let mut pools = Vec::new();
-    for (id, pool) in app.pools.each() {
-        let of_pool = actions.iter().filter(|action| action.pool == id).copied();
-        pools.push(perform_in(app, pool.clone(), rows, &orders, of_pool.collect()));
-    }
-    join_all(pools).await;
-    Ok(())
-}
-
-async fn perform_in(
-    app: &App,
-    pool: Arc<dyn Pool>,
-    rows: &Rows,
-    orders: &Orders,
-    actions: Vec<Action>,
-) {
-    let mut acts = Vec::new();
-    for action in actions {
-        acts.push(try_to(app, &*pool, rows, orders, action));
-    }
-    stream::iter(acts).buffer_unordered(ACTIONS_AT_ONCE).collect::<()>().await;
-}
-
-async fn try_to(app: &App, pool: &dyn Pool, rows: &Rows, orders: &Orders, action: Action) {
-    let done = tokio::time::timeout(ACTION_TIMEOUT, act(app, pool, rows, orders, action)).await;
-    if let Err(failure) = done.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer"))) {
-        let (key, verb) = (key(action.run, action.attempt), action.verb);
-        let (run, attempt) = (key.run, key.attempt);
-        warn!(run.id = %run, attempt, "could not perform {verb:?}, it will be planned again: {failure:#}");
-    }
-}
-
-/// Idempotent, and safe to lose: what did not work is planned again.
-async fn act(
-    app: &App,
-    pool: &dyn Pool,
-    rows: &Rows,
-    orders: &Orders,
-    action: Action,
-) -> anyhow::Result<()> {
-    let key = key(action.run, action.attempt);
-    match action.verb {
-        Verb::Ensure => {
-            let ordered = orders.get(&key.run.0).context("the run is no longer stored")?;
-            pool.ensure(Order {
-                key,
-                secret: app.key.secret(key.run, key.attempt),
-                sweep: ordered.sweep.clone(),
-                number: ordered.number.unsigned_abs(),
-                slots: ordered.slots.unsigned_abs(),
-                resources: serde_json::from_value(ordered.resources.clone())
-                    .context("the sweep's resources are not readable")?,
-            })
-            .await
-        }
-        Verb::Stop(Urgency::Gracefully) => pool.stop(key, Stop::Gracefully).await,
-        Verb::Stop(Urgency::AtOnce) => pool.stop(key, Stop::AtOnce).await,
-        Verb::Delete if is_unclaimed(app, rows, action).await? => pool.delete(key).await,
-        Verb::Delete => Ok(()),
-    }
-}
-
-/// What is deleted as nobody's is asked for again: the rows were read before the pool was looked at,
-/// and another controller may lead by now. What a stopping run holds is deleted as planned.
-async fn is_unclaimed(app: &App, rows: &Rows, action: Action) -> anyhow::Result<bool> {
-    let found = rows.runs.get(&action.run).map(|found| found.run.standing.state);
-    let is_of_a_stopping_run = found.is_some_and(
-        |state| matches!(state, State::Stopping { attempt, .. } if attempt == action.attempt),
-    );
-    if is_of_a_stopping_run {
-        return Ok(true);
-    }
-    let key = key(action.run, action.attempt);
-    let number = key.attempt.cast_signed();
-    Ok(!store::attempt::is_claimed(&app.store.db, key.run, number).await?)
 }
 
 /// Asks every attempt that would die with this controller to save a checkpoint, and waits until all

@@ -1,5 +1,6 @@
 //! `assay-controller serve`: build the app, run the server and the loop, drain.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,11 +45,7 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
     })?;
     let url = format!("http://{}", listener.local_addr()?);
     let workers = match listen_workers {
-        Some(address) => Some(TcpListener::bind(address).await.with_context(|| {
-            format!(
-                "cannot listen on {address} for workers: `--listen-workers` takes another address"
-            )
-        })?),
+        Some(address) => Some(for_workers(address).await?),
         None => None,
     };
 
@@ -68,20 +65,11 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
 
     let wake = Arc::new(Notify::new());
     let slots = slots.unwrap_or_else(|| if pools.is_some() { 0 } else { processors() });
-    let mut all: Vec<Arc<dyn Pool>> = Vec::new();
-    if 0 < slots {
-        let worker = worker.map_or_else(beside, Ok)?;
-        all.push(Arc::new(LocalPool::new(&data, worker, url.clone(), slots)?));
-    }
-    if let Some(path) = &pools {
-        for (name, settings) in pools_file::read(path)? {
-            let pool =
-                KubernetesPool::new(name.clone(), settings, installation, wake.clone()).await;
-            let pool = pool.with_context(|| format!("{}: {name}", path.display()))?;
-            all.push(Arc::new(pool));
-        }
-    }
-    let pools = Pools::new(all)?;
+    let local = match slots {
+        0 => None,
+        slots => Some(LocalPool::new(&data, worker.map_or_else(beside, Ok)?, url.clone(), slots)?),
+    };
+    let pools = all_pools(local, pools.as_deref(), installation, &wake).await?;
     let folder = folder.map_or_else(std::env::current_dir, Ok)?.canonicalize()?;
     let app = App {
         store,
@@ -113,6 +101,35 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
         postgres.stop().await?;
     }
     Ok(())
+}
+
+async fn for_workers(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let what = || {
+        format!("cannot listen on {address} for workers: `--listen-workers` takes another address")
+    };
+    TcpListener::bind(address).await.with_context(what)
+}
+
+/// The local pool, and those of the pools file.
+async fn all_pools(
+    local: Option<LocalPool>,
+    file: Option<&Path>,
+    installation: Uuid,
+    wake: &Arc<Notify>,
+) -> anyhow::Result<Pools> {
+    let mut pools: Vec<Arc<dyn Pool>> = Vec::new();
+    if let Some(local) = local {
+        pools.push(Arc::new(local));
+    }
+    if let Some(path) = file {
+        for (name, settings) in pools_file::read(path)? {
+            let pool =
+                KubernetesPool::new(name.clone(), settings, installation, wake.clone()).await;
+            let pool = pool.with_context(|| format!("{}: {name}", path.display()))?;
+            pools.push(Arc::new(pool));
+        }
+    }
+    Pools::new(pools)
 }
 
 /// The server and the loop, side by side, until a signal.

@@ -108,6 +108,23 @@ async fn an_image_that_is_not_there() {
     assert_told(&end, "infrastructure", &words);
 }
 
+/// Goal: a registry that wants a secret which the pool does not have is named. Method: something on
+/// each node that answers as such a registry does.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_needs_a_secret() {
+    let cluster = Cluster::shared();
+    let file = std::env::temp_dir().join("assay-registry-that-refuses");
+    let answer = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=private\r\nContent-Length: 0\r\n\r\n";
+    std::fs::write(&file, answer).unwrap();
+    let answers = format!("SYSTEM:cat {}", file.display());
+    let registry = ["socat", "TCP-LISTEN:5001,fork,reuseaddr", &answers];
+    let _registries = ["1", "2"].map(|node| cluster.on(node, &registry));
+    let settings = json!({"image": "127.0.0.1:5001/private:1", "patience": {"image": "2s"}});
+    let end = end_of(&cluster, settings, "").await;
+    let words = ["its image could not be pulled", "127.0.0.1:5001/private:1", "401 Unauthorized"];
+    assert_told(&end, "infrastructure", &words);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_whose_name_is_none() {
     let settings = json!({"image": "No Such Image", "patience": {"image": "1s"}});

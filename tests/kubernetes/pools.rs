@@ -61,6 +61,33 @@ async fn what_no_run_claims_is_deleted() {
     assert_eq!(installation.objects(&cluster, "jobs").len(), 1, "the other is claimed");
 }
 
+/// Goal: a crash between any two of Secret, Job and whose the Secret is needs no repair by hand. Method:
+/// each of them is missing when the controller comes back.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_crash_left_half_made_is_made_whole() {
+    let cluster = Cluster::shared();
+    let mut installation = Installation::start(&cluster, json!({"device": "example.com/none"}));
+    installation.machine.apply(&Installation::sweep("s", "", "4k")).await;
+    let run = installation.first_waits("s", "Insufficient").await.row;
+    let (labels, name) = (installation.labels(&run), format!("assay-{}-1", run.run_id.0.simple()));
+    let nobodys = json!({"metadata": {"ownerReferences": null}}).to_string();
+    let orphan: [&str; 5] = ["patch", "secret", &name, "-p", &nobodys];
+    let broken: [&[&str]; 3] =
+        [&orphan, &["delete", "secret", &name], &["delete", "job", &name, "--cascade=foreground"]];
+    for breaking in broken {
+        installation.machine.end_controller();
+        installation.kubectl(&cluster, breaking);
+        installation.machine.restart_controller();
+        for kind in ["secret", "job"] {
+            let exists = ["wait", kind, "-l", &labels, "--for=create", "--timeout=60s"];
+            installation.kubectl(&cluster, &exists);
+        }
+        let owned = "--for=jsonpath={.metadata.ownerReferences[0].kind}=Job";
+        installation.kubectl(&cluster, &["wait", "secret", &name, owned, "--timeout=60s"]);
+    }
+    assert_eq!(installation.run("s", 1).await.attempts.len(), 1, "it is the same attempt");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_controller_that_was_killed_goes_on_with_what_runs() {
     let cluster = Cluster::shared();

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -95,7 +96,18 @@ impl Cluster {
         succeeded(&format!("kubectl {arguments:?}"), &output)
     }
 
-    /// A new one.
+    /// Runs a command on a node until the answer is dropped.
+    ///
+    /// # Panics
+    /// If it cannot be run.
+    #[must_use]
+    pub fn on(&self, node: &str, command: &[&str]) -> OnNode {
+        let mut script = Command::new(root().join("tests/cluster/cluster"));
+        script.arg("on").arg(&self.folder).arg(node).args(command);
+        OnNode(script.process_group(0).spawn().expect("the script is there"))
+    }
+
+    /// A new namespace.
     ///
     /// # Panics
     /// If it cannot be made.
@@ -120,6 +132,19 @@ impl Drop for Cluster {
         if self.is_own {
             self.script("down", &[]);
         }
+    }
+}
+
+/// A command that runs on a node.
+#[derive(Debug)]
+pub struct OnNode(std::process::Child);
+
+impl Drop for OnNode {
+    fn drop(&mut self) {
+        // with everything that it started
+        let group = format!("-{}", self.0.id());
+        drop(Command::new("kill").args(["-KILL", "--", &group]).status());
+        drop(self.0.wait());
     }
 }
 

@@ -10,7 +10,7 @@ mod pool;
 mod worker;
 
 pub use app::TestApp;
-pub use cluster::{Cluster, Installation};
+pub use cluster::{Cluster, Installation, OnNode};
 pub use corpus::{Corpus, sweep};
 pub use machine::Machine;
 pub use pool::FakePool;

@@ -219,8 +219,13 @@ fn serve(data: &Path, address: SocketAddr, options: &[String]) -> (Child, Client
         log.push(line);
     };
     // read to its end, or it would wait for a reader
-    std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| eprintln!("{line}")));
+    std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| tell(&line)));
     (child, Client::new(&url).expect("it said a URL"))
+}
+
+#[expect(clippy::print_stderr, reason = "a test that fails shows what its controller said")]
+fn tell(line: &str) {
+    eprintln!("{line}");
 }
 
 /// A program of this workspace, beside the tests' own.

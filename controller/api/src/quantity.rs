@@ -128,9 +128,9 @@ impl From<Bytes> for String {
 impl TryFrom<serde_json::Value> for Processors {
     type Error = String;
     fn try_from(value: serde_json::Value) -> Result<Self, String> {
-        match value {
-            serde_json::Value::String(text) => Self::parse(&text),
-            other => Self::parse(&other.to_string()),
+        match value.as_str() {
+            Some(text) => Self::parse(text),
+            None => Self::parse(&value.to_string()),
         }
     }
 }

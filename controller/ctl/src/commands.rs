@@ -5,6 +5,7 @@ pub(crate) mod apply;
 pub(crate) mod data;
 #[cfg(test)]
 mod fixture;
+pub(crate) mod pool;
 pub(crate) mod run;
 pub(crate) mod sweep;
 pub(crate) mod up;

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use assay_api::client::Client;
 use clap::{Parser, Subcommand};
 
-use commands::{Session, data, run, sweep, up};
+use commands::{Session, data, pool, run, sweep, up};
 use print::Format;
 
 const EXAMPLES: &str = "\
@@ -86,6 +86,9 @@ enum Command {
     /// Look at single runs, cancel them, queue them again.
     #[command(subcommand)]
     Run(run::Command),
+    /// Look at where attempts run.
+    #[command(subcommand)]
+    Pool(pool::Command),
     /// Make data.
     #[command(subcommand)]
     Data(data::Command),
@@ -101,6 +104,7 @@ async fn main() -> ExitCode {
                 Command::Up(options) => up::up(&options).await,
                 Command::Sweep(command) => sweep::run(&session, command).await,
                 Command::Run(command) => run::run(&session, command).await,
+                Command::Pool(command) => pool::run(&session, &command).await,
                 Command::Data(command) => data::run(&command),
             }
         }

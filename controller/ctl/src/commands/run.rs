@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use assay_api::RunId;
-use assay_api::view::{RunRow, RunState, RunView};
+use assay_api::view::{AttemptView, RunRow, RunState, RunView};
 use chrono::Utc;
 use clap::{Args, Subcommand};
 
@@ -168,6 +168,7 @@ fn show(run: &RunView) -> String {
     for table in sections.into_iter().flatten() {
         text.push_str(&format!("\n{}", table.text()));
     }
+    text.push_str(&output(run));
     let spec = serde_yaml::to_string(&run.spec).expect("a spec is plain data");
     text.push_str(&format!("\nspec:\n{spec}"));
     text
@@ -188,6 +189,15 @@ fn attempts(run: &RunView) -> Option<Table> {
         ]);
     }
     (!run.attempts.is_empty()).then_some(table)
+}
+
+/// What the processes printed last that ended without a record of their own.
+fn output(run: &RunView) -> String {
+    let of_attempt = |attempt: &AttemptView| {
+        let lines: String = attempt.output.iter().map(|line| format!("  {line}\n")).collect();
+        format!("\nlast output of attempt {}:\n{lines}", attempt.attempt)
+    };
+    run.attempts.iter().filter(|attempt| !attempt.output.is_empty()).map(of_attempt).collect()
 }
 
 fn checkpoints(run: &RunView) -> Option<Table> {

@@ -41,6 +41,14 @@ pub(crate) struct Up {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     slots: Option<u32>,
 
+    /// Pools on Kubernetes clusters, beside the local one: a YAML file, see docs/kubernetes.md.
+    #[arg(long, value_name = "FILE", requires = "listen_workers")]
+    pools: Option<PathBuf>,
+
+    /// A second address, for the workers of those pools alone; pods must reach it.
+    #[arg(long, value_name = "ADDRESS")]
+    listen_workers: Option<std::net::SocketAddr>,
+
     /// Use this Postgres server instead of a private one; its schema is made with
     /// `assay-controller migrate`.
     #[arg(long, value_name = "URL")]
@@ -48,7 +56,7 @@ pub(crate) struct Up {
 }
 
 pub(crate) async fn up(options: &Up) -> anyhow::Result<ExitCode> {
-    let Up { data, port, slots, database_url } = options;
+    let Up { data, port, slots, pools, listen_workers, database_url } = options;
     let url = format!("http://127.0.0.1:{port}");
     anyhow::ensure!(
         Client::new(&url)?.pools().await.is_err(),
@@ -57,8 +65,14 @@ pub(crate) async fn up(options: &Up) -> anyhow::Result<ExitCode> {
     );
     let mut command = Command::new(beside("assay-controller")?);
     command.arg("serve").arg("--data").arg(data).args(["--listen", &format!("127.0.0.1:{port}")]);
-    if let Some(slots) = slots {
-        command.args(["--slots", &slots.to_string()]);
+    // here there is always a local pool
+    let slots = slots.map_or_else(processors, |slots| slots.to_string());
+    command.args(["--slots", &slots]);
+    if let Some(pools) = pools {
+        command.arg("--pools").arg(pools);
+    }
+    if let Some(address) = listen_workers {
+        command.args(["--listen-workers", &address.to_string()]);
     }
     if let Some(database_url) = database_url {
         // Not an argument: it may hold a password, and everybody can read arguments.
@@ -69,4 +83,8 @@ pub(crate) async fn up(options: &Up) -> anyhow::Result<ExitCode> {
         data.display()
     ));
     Err(become_program(&mut command))
+}
+
+fn processors() -> String {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get).to_string()
 }

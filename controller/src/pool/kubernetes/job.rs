@@ -297,26 +297,24 @@ pub(super) fn check_template(settings: &Settings) -> anyhow::Result<()> {
 pub(super) fn strict<T: DeserializeOwned + Serialize>(value: &Value) -> anyhow::Result<T> {
     let read: T = serde_json::from_value(value.clone())?;
     let back = serde_json::to_value(&read)?;
-    match lost(value, &back, String::new()) {
+    match lost(value, &back, "") {
         Some(path) => anyhow::bail!("there is no `{path}`"),
         None => Ok(read),
     }
 }
 
 /// The path of something that did not come back.
-fn lost(value: &Value, back: &Value, path: String) -> Option<String> {
+fn lost(value: &Value, back: &Value, path: &str) -> Option<String> {
     let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
     match (value, back) {
         (Value::Object(value), _) => value.iter().find_map(|(key, value)| match back.get(key) {
-            Some(back) => lost(value, back, below(key)),
+            Some(back) => lost(value, back, &below(key)),
             None if value.is_null() => None,
             None => Some(below(key)),
         }),
         (Value::Array(value), Value::Array(back)) => {
-            let pairs = value.iter().zip(back).enumerate();
-            pairs
-                .map(|(i, (value, back))| lost(value, back, below(&i.to_string())))
-                .find_map(|lost| lost)
+            let mut pairs = value.iter().zip(back).enumerate();
+            pairs.find_map(|(i, (value, back))| lost(value, back, &below(&i.to_string())))
         }
         _ => None,
     }

@@ -226,7 +226,7 @@ impl Sight {
         for pod in self.pods.all() {
             let Some(key) = job::key(&pod.metadata) else { continue };
             let entry = found.entry(key).or_default();
-            entry.pod = later(entry.pod.take(), pod);
+            entry.pod = Some(later(entry.pod.take(), pod));
         }
         for secret in self.secrets.all() {
             let Some(key) = job::key(&secret.metadata) else { continue };
@@ -244,7 +244,8 @@ impl Sight {
         let of_key = ListParams::default().labels(&self.labels_of(key));
         let pods = pods.list(&of_key).await.context("cannot ask for pods")?;
         let secret = secrets.get_metadata_opt(&name).await.context("cannot ask for a Secret")?;
-        let pod = pods.items.into_iter().map(Arc::new).fold(None, later);
+        let pod = pods.items.into_iter().map(Arc::new);
+        let pod = pod.fold(None, |one, other| Some(later(one, other)));
         Ok((key, Found { job: job.map(Arc::new), pod, has_secret: secret.is_some() }))
     }
 
@@ -381,11 +382,11 @@ fn is_conclusive(found: Option<&Found>, claim: Claim) -> bool {
     }
 }
 
-fn later(one: Option<Arc<Pod>>, other: Arc<Pod>) -> Option<Arc<Pod>> {
+fn later(one: Option<Arc<Pod>>, other: Arc<Pod>) -> Arc<Pod> {
     let made = |pod: &Arc<Pod>| pod.metadata.creation_timestamp.clone();
     match one {
-        Some(one) if made(&other) < made(&one) => Some(one),
-        _ => Some(other),
+        Some(one) if made(&other) < made(&one) => one,
+        _ => other,
     }
 }
 
