@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use assay_api::RunId;
 use assay_api::view::LoopView;
-use assay_scheduler::{self as scheduler, Attempt, Event, Plan, State, Time};
+use assay_scheduler::{self as scheduler, Attempt, Event, Plan, State, Time, Waiting};
 use chrono::Utc;
 use sqlx::postgres::PgListener;
 use tokio::time::Instant;
@@ -165,12 +165,13 @@ async fn commit(
         }
     }
     if !app.is_draining() {
-        let (runs, why): (Vec<_>, Vec<_>) = plan
-            .waiting
-            .iter()
-            .map(|(id, waiting)| (Uuid::from_u128(id.0), waiting.to_string()))
-            .unzip();
-        store::run::explain(&mut tx, &runs, &why).await?;
+        let runs: Vec<Uuid> = plan.waiting.iter().map(|(id, _)| Uuid::from_u128(id.0)).collect();
+        let why: Vec<String> =
+            plan.waiting.iter().map(|(_, waiting)| waiting.to_string()).collect();
+        let is_held_back = |waiting: &Waiting| matches!(waiting, Waiting::HeldBack { .. });
+        let held_back: Vec<bool> =
+            plan.waiting.iter().map(|(_, waiting)| is_held_back(waiting)).collect();
+        store::run::explain(&mut tx, &runs, &why, &held_back).await?;
     }
     tx.commit().await?;
     Ok(Some(written))

@@ -3,7 +3,7 @@
 use assay_api::view::{Outcome, RunState};
 use assay_api::worker::{Finish, Wish};
 use assay_controller::pool::Stop;
-use assay_scheduler::Exit;
+use assay_scheduler::{AttemptSeen, Exit, Time};
 use assay_tests::{TestApp, sweep};
 use axum::http::StatusCode;
 use sqlx::PgPool;
@@ -50,6 +50,28 @@ async fn a_killed_worker_is_tried_again_after_a_while(db: PgPool) {
     assert_eq!(words, ["applied", "placed", "started", "lost", "gone"]);
     // the slot went to the next run
     assert_eq!(app.row("killed", 2).await.state, RunState::Leased);
+}
+
+#[sqlx::test(migrator = "assay_controller::store::MIGRATOR")]
+async fn what_its_pool_holds_back_waits_in_its_words_and_uses_no_slot(db: PgPool) {
+    let mut app = TestApp::new(db, 1).await;
+    app.apply(&sweep("held")).await.unwrap();
+    app.settle().await;
+    let key = app.worker("held", 1).await.key;
+    let used = async |app: &TestApp| app.get("/pools").await.1[0]["used"].as_u64().unwrap();
+    assert_eq!(used(&app).await, 1);
+
+    app.pool.show(key, AttemptSeen::Suspended { why: "queue a: no quota".to_owned() });
+    app.settle().await;
+    let row = app.row("held", 1).await;
+    assert_eq!((row.state, row.waiting.as_deref()), (RunState::Leased, Some("queue a: no quota")));
+    assert_eq!(app.row("held", 2).await.state, RunState::Leased, "the slot went to the next run");
+    assert_eq!(used(&app).await, 1);
+
+    app.pool.show(key, AttemptSeen::Running { since: Time(0) });
+    app.settle().await;
+    assert_eq!(app.row("held", 1).await.waiting, None);
+    assert_eq!(used(&app).await, 2);
 }
 
 #[sqlx::test(migrator = "assay_controller::store::MIGRATOR")]

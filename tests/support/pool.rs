@@ -49,7 +49,12 @@ impl FakePool {
 
     /// An attempt's process ends.
     pub fn end(&self, key: AttemptKey, exit: Exit) {
-        self.state().attempts.insert(key, AttemptSeen::Ended { exit });
+        self.show(key, AttemptSeen::Ended { exit });
+    }
+
+    /// What the pool shows of an attempt from now on.
+    pub fn show(&self, key: AttemptKey, seen: AttemptSeen) {
+        self.state().attempts.insert(key, seen);
     }
 
     /// The pool forgets an attempt, as a lost node does.

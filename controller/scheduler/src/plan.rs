@@ -76,18 +76,18 @@ fn judge_leased(world: &World, plan: &mut Plan) {
 
 /// Until it runs, an attempt is made whole, and says what it waits for.
 fn prepare(run: &Run, attempt: Attempt, seen: Option<&AttemptSeen>, plan: &mut Plan) {
-    let why = match seen {
+    let waiting = match seen {
         None => None,
-        Some(AttemptSeen::Suspended { why }) => Some(why),
-        Some(AttemptSeen::Starting { why } | AttemptSeen::Stuck { why, .. }) => Some(why),
+        Some(AttemptSeen::Suspended { why }) => Some(Waiting::HeldBack { why: why.clone() }),
+        Some(AttemptSeen::Starting { why } | AttemptSeen::Stuck { why, .. }) => {
+            Some(Waiting::InPool { why: why.clone() })
+        }
         Some(AttemptSeen::Running { .. } | AttemptSeen::NodeLost | AttemptSeen::Ended { .. }) => {
             return;
         }
     };
     plan.actions.push(action(run, attempt, Verb::Ensure));
-    if let Some(why) = why {
-        plan.waiting.push((run.id, Waiting::InPool { why: why.clone() }));
-    }
+    plan.waiting.extend(waiting.map(|waiting| (run.id, waiting)));
 }
 
 /// Before its worker speaks, an attempt is judged by what its pool shows.

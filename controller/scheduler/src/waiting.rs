@@ -6,6 +6,8 @@ use crate::Time;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Waiting {
+    /// It is placed, and its pool's own queue holds it back, in its words. It uses no slots.
+    HeldBack { why: String },
     /// It is placed, and its pool has not begun it: in the pool's own words.
     InPool { why: String },
     /// Its pool is not one of this installation's.
@@ -31,7 +33,7 @@ pub enum Waiting {
 impl fmt::Display for Waiting {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::InPool { why } => to.write_str(why),
+            Self::HeldBack { why } | Self::InPool { why } => to.write_str(why),
             Self::NoPool => to.write_str("its pool does not exist here"),
             Self::NeverFits { pool, capacity, takes } => {
                 write!(to, "it takes {}, and pool {pool} has only {capacity}", slots(*takes))

@@ -46,7 +46,7 @@ pub async fn step(tx: impl PgExecutor<'_>, step: &Step) -> Result<bool, sqlx::Er
                 state = $3, attempt = $4, not_before = $5, outcome = $6, cause = $7, reason = $8,
                 tries_error = $9, tries_infrastructure = $10, last_error_step = $11, last_error_signature = $12,
                 stopping_since = $16, is_cancelled_by_need = $17,
-                version = version + 1, changed = change_id(), waiting = null,
+                version = version + 1, changed = change_id(), waiting = null, is_held_back = false,
                 phase = case when $3 = 'leased' then phase end,
                 queued_at = case when $3 = 'queued' and state <> 'queued' then now() else queued_at end,
                 started_at = case when $3 = 'leased' then coalesce(started_at, now()) else started_at end,
@@ -204,19 +204,21 @@ pub async fn explain(
     tx: &mut PgConnection,
     runs: &[Uuid],
     waiting: &[String],
+    held_back: &[bool],
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update run r set waiting = w.waiting, changed = change_id()
-         from unnest($1::uuid[], $2::text[]) as w (run_id, waiting)
+        "update run r set waiting = w.waiting, is_held_back = w.held_back, changed = change_id()
+         from unnest($1::uuid[], $2::text[], $3::boolean[]) as w (run_id, waiting, held_back)
          where r.run_id = w.run_id and r.state in ('queued', 'leased') and r.waiting is distinct from w.waiting",
         runs,
         waiting,
+        held_back,
     )
     .execute(&mut *tx)
     .await?;
     // it runs, or its pool has no words
     sqlx::query!(
-        "update run set waiting = null, changed = change_id()
+        "update run set waiting = null, is_held_back = false, changed = change_id()
          where state = 'leased' and waiting is not null and run_id <> all($1)",
         runs,
     )

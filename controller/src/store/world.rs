@@ -279,7 +279,7 @@ pub async fn now(db: impl PgExecutor<'_>) -> Result<Time, sqlx::Error> {
 pub async fn slots_used(db: impl PgExecutor<'_>) -> Result<BTreeMap<String, u32>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select pool, sum(slots)::bigint as "used!" from run join sweep using (sweep_id)
-           where state in ('leased', 'stopping') group by pool"#,
+           where state in ('leased', 'stopping') and not is_held_back group by pool"#,
     )
     .fetch_all(db)
     .await?;

@@ -13,6 +13,8 @@ use kube::runtime::watcher::{self, Event};
 
 /// Between a failure and the next try: a watch goes on from where it was, or lists again.
 const RETRY: Duration = Duration::from_secs(1);
+/// The same for what may not be there or not be allowed.
+const RETRY_OPTIONAL: Duration = Duration::from_secs(30);
 /// A watch is asked for anew this often, in seconds: a connection that died silently is noticed then.
 const WATCH_S: u32 = 60;
 
@@ -33,21 +35,8 @@ struct Standing {
     failure: Mutex<Option<String>>,
 }
 
-pub(super) fn config(labels: &str) -> watcher::Config {
-    watcher::Config::default().labels(labels).timeout(WATCH_S)
-}
-
-impl<K> Mirror<K>
-where
-    K: Lookup + Clone + Debug + Send + Sync + 'static,
-    K::DynamicType: Eq + Hash + Clone + Default + Debug + Send + Sync,
-{
-    pub(super) fn of(
-        events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
-        heed: impl Fn(&Event<K>) + Send + 'static,
-    ) -> Self {
-        Self::with_type(K::DynamicType::default(), events, heed)
-    }
+pub(super) fn config() -> watcher::Config {
+    watcher::Config::default().timeout(WATCH_S)
 }
 
 impl<K> Mirror<K>
@@ -56,14 +45,33 @@ where
     K::DynamicType: Eq + Hash + Clone + Debug + Send + Sync,
 {
     /// `heed` sees every event after it is in the copy. The watch ends with the runtime.
-    pub(super) fn with_type(
+    pub(super) fn of(
+        events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
+        heed: impl Fn(&Event<K>) + Send + 'static,
+    ) -> Self
+    where
+        K::DynamicType: Default,
+    {
+        Self::begin(K::DynamicType::default(), events, heed, RETRY)
+    }
+
+    /// Of a kind that may not be there, or that nobody may look at.
+    pub(super) fn of_optional(
+        kind: K::DynamicType,
+        events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
+    ) -> Self {
+        Self::begin(kind, events, |_| (), RETRY_OPTIONAL)
+    }
+
+    fn begin(
         kind: K::DynamicType,
         events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
         heed: impl Fn(&Event<K>) + Send + 'static,
+        retry: Duration,
     ) -> Self {
         let writer = Writer::new(kind);
         let (store, standing) = (writer.as_reader(), Arc::new(Standing::default()));
-        tokio::spawn(follow(events, writer, standing.clone(), heed));
+        tokio::spawn(follow(events, writer, standing.clone(), (heed, retry)));
         Self { store, standing }
     }
 
@@ -92,7 +100,7 @@ async fn follow<K>(
     events: impl Stream<Item = watcher::Result<Event<K>>>,
     mut writer: Writer<K>,
     standing: Arc<Standing>,
-    heed: impl Fn(&Event<K>),
+    (heed, retry): (impl Fn(&Event<K>), Duration),
 ) where
     K: Lookup + Clone + 'static,
     K::DynamicType: Eq + Hash + Clone,
@@ -112,7 +120,7 @@ async fn follow<K>(
                 let text = super::words(&anyhow::Error::from(error));
                 tracing::debug!("a watch failed and is begun again: {text}");
                 *standing.failure() = Some(text);
-                tokio::time::sleep(RETRY).await;
+                tokio::time::sleep(retry).await;
             }
         }
     }

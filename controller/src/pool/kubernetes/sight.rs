@@ -11,7 +11,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event as Note, Node, Pod, Secret};
 use kube::api::{ApiResource, DynamicObject, ListParams, PartialObjectMeta};
-use kube::runtime::watcher::{Config, Event, watcher};
+use kube::runtime::watcher::{Event, watcher};
 use kube::{Api, Client};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -100,10 +100,11 @@ impl Sight {
         );
         let secrets_api = Api::<PartialObjectMeta<Secret>>::namespaced(client.clone(), namespace);
         let (woken, departures) = (wake.clone(), memory.clone());
-        let jobs = Mirror::of(watcher(jobs_api.clone(), mirror::config(&ours)), move |_| {
+        let config = mirror::config().labels(&ours);
+        let jobs = Mirror::of(watcher(jobs_api.clone(), config.clone()), move |_| {
             woken.notify_one();
         });
-        let pods = Mirror::of(watcher(pods_api, mirror::config(&ours)), move |event| {
+        let pods = Mirror::of(watcher(pods_api, config.clone()), move |event| {
             if let Event::Delete(pod) = event
                 && let Some(key) = job::key(&pod.metadata)
             {
@@ -111,9 +112,9 @@ impl Sight {
             }
             wake.notify_one();
         });
-        let secrets = Mirror::of(watcher(secrets_api, mirror::config(&ours)), |_| ());
+        let secrets = Mirror::of(watcher(secrets_api, config), |_| ());
         let nodes =
-            Mirror::of(watcher(Api::<Node>::all(client.clone()), Config::default()), |_| ());
+            Mirror::of_optional((), watcher(Api::<Node>::all(client.clone()), mirror::config()));
         let workload = ApiResource {
             group: "kueue.x-k8s.io".to_owned(),
             version: "v1beta2".to_owned(),
@@ -122,7 +123,7 @@ impl Sight {
             plural: "workloads".to_owned(),
         };
         let workloads = Api::namespaced_with(client.clone(), namespace, &workload);
-        let workloads = Mirror::with_type(workload, watcher(workloads, Config::default()), |_| ());
+        let workloads = Mirror::of_optional(workload, watcher(workloads, mirror::config()));
         let notes = Api::namespaced(client.clone(), namespace);
         tokio::spawn(probe(jobs_api, ours.clone(), memory.clone()));
         Self { ours, jobs, pods, secrets, nodes, workloads, notes, memory }
