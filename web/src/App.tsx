@@ -1,6 +1,7 @@
 import { lazy, Suspense } from 'react';
 import { Link, Route, Switch, useRoute } from 'wouter';
 import { toggleTheme, useTheme } from './lib/theme';
+import { PoolsPage } from './pages/PoolsPage';
 import { RunPage } from './pages/RunPage';
 import { SweepPage } from './pages/SweepPage';
 import { SweepsPage } from './pages/SweepsPage';
@@ -20,6 +21,7 @@ export function App() {
         <Suspense fallback={<Loading what="the editor" />}>
           <Switch>
             <Route path="/" component={SweepsPage} />
+            <Route path="/pools" component={PoolsPage} />
             <Route path="/submit" component={SubmitPage} />
             <Route path="/sweeps/:name/:number">
               {({ name, number }) => <RunPage key={`${name}/${number}`} sweep={name} number={Number(number)} />}
@@ -40,6 +42,7 @@ export function App() {
 function TopBar() {
   const [isSubmit] = useRoute('/submit');
   const [isHome] = useRoute('/');
+  const [isPools] = useRoute('/pools');
   const next = useTheme() === 'dark' ? 'light' : 'dark';
   return (
     <header className="topbar">
@@ -49,6 +52,9 @@ function TopBar() {
       <nav aria-label="Pages">
         <Link href="/" aria-current={isHome ? 'page' : undefined}>
           Sweeps
+        </Link>
+        <Link href="/pools" aria-current={isPools ? 'page' : undefined}>
+          Pools
         </Link>
         <Link href="/submit" aria-current={isSubmit ? 'page' : undefined}>
           Submit

@@ -84,22 +84,37 @@ function SweepList({ sweeps }: { sweeps: SweepSummary[] }) {
   );
 }
 
+/** One pool by name, many as a sum, and each that does not answer. */
 function Pools() {
   const { data } = usePools();
+  if (!data) return null;
+  const lost = data.filter(({ health }) => health !== 'ok');
+  const well = data.filter(({ health }) => health === 'ok');
   return (
     <ul className="pools" aria-label="Pools">
-      {data?.map((pool) => (
-        <li key={pool.name} className={pool.health === 'ok' ? undefined : 'bad'} title={pool.why ?? undefined}>
-          {poolText(pool)}
+      {lost.map(({ name, why }) => (
+        <li key={name} title={why ?? undefined}>
+          <Link href="/pools" className="bad">
+            pool {name} cannot be reached
+          </Link>
         </li>
       ))}
+      {0 < well.length && (
+        <li>
+          <Link href="/pools">{usage(well)}</Link>
+        </li>
+      )}
     </ul>
   );
 }
 
-function poolText({ name, used, capacity, health, why }: PoolView): string {
-  if (health !== 'ok') return `pool ${name} is unknown${why ? `: ${why}` : ''}`;
-  return `pool ${name}: ${used} of ${plural(capacity, 'slot')} used`;
+function usage(pools: PoolView[]): string {
+  const sum = (of: (pool: PoolView) => number) => pools.reduce((total, pool) => total + of(pool), 0);
+  const whose = pools.length === 1 ? `pool ${pools[0].name}` : `${pools.length} pools`;
+  return `${whose}: ${sum(({ used }) => used)} of ${plural(
+    sum(({ capacity }) => capacity),
+    'slot',
+  )} used`;
 }
 
 const COMMANDS = `ctl data synth --folder examples/data

@@ -41,7 +41,21 @@ export function Attempts({ attempts }: Pick<RunView, 'attempts'>) {
           </tbody>
         </table>
       </div>
+      {attempts.map((attempt) => (
+        <LastOutput key={attempt.attempt} attempt={attempt} isLast={attempt === attempts.at(-1)} />
+      ))}
     </section>
+  );
+}
+
+/** Of a process that ended without a record of its own. */
+function LastOutput({ attempt, isLast }: { attempt: RunView['attempts'][number]; isLast: boolean }) {
+  if (attempt.output.length === 0) return null;
+  return (
+    <details className="output" open={isLast}>
+      <summary>Last output of attempt {attempt.attempt}</summary>
+      <pre className="panel">{attempt.output.join('\n')}</pre>
+    </details>
   );
 }
 

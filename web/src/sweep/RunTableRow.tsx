@@ -31,8 +31,8 @@ export const RunTableRow = memo(function RunTableRow(props: Props) {
   const light = () => hover([run.run_id]);
   const leave = () => hover([]);
   const classes = [isHovered && 'lit', isFirstUnranked && 'unranked-from', !isRanked && 'unranked'];
-  // a run without values says why instead
-  const why = run.state === 'queued' ? run.waiting : Object.keys(run.latest).length === 0 ? run.reason : undefined;
+  // a run that waits, or has no values, says why instead
+  const why = run.waiting ?? (Object.keys(run.latest).length === 0 ? run.reason : undefined);
   const cells = why ? columns.filter(({ kind }) => kind !== 'metric' && kind !== 'step') : columns;
   return (
     <tr

@@ -9,8 +9,8 @@ import { RunStatus } from '../ui/StateMark';
 /** Each reason once, in the controller's own words. */
 export function Waiting({ runs }: { runs: readonly RunRow[] }) {
   const reasons = new Map<string, number>();
-  for (const { state, waiting } of runs) {
-    if (state === 'queued' && waiting) reasons.set(waiting, (reasons.get(waiting) ?? 0) + 1);
+  for (const { waiting } of runs) {
+    if (waiting) reasons.set(waiting, (reasons.get(waiting) ?? 0) + 1);
   }
   if (reasons.size === 0) return null;
   const sorted = [...reasons].sort((a, b) => b[1] - a[1]);

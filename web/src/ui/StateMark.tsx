@@ -40,8 +40,14 @@ export function StateWord({ state, also }: { state: Status; also?: string | null
 }
 
 /** What a run's row says of itself: its outcome once it has one, its phase while it runs. */
-export function RunStatus(run: { state: RunState; outcome?: Outcome | null; phase?: string | null }) {
+export function RunStatus(run: {
+  state: RunState;
+  outcome?: Outcome | null;
+  phase?: string | null;
+  waiting?: string | null;
+}) {
   if (run.state === 'done' && run.outcome) return <StateWord state={run.outcome} />;
-  const also = run.state === 'leased' ? (run.phase ?? 'starting') : run.outcome && stateWord(run.outcome);
+  const starting = run.waiting ? 'placed, waits' : 'starting';
+  const also = run.state === 'leased' ? (run.phase ?? starting) : run.outcome && stateWord(run.outcome);
   return <StateWord state={run.state} also={also} />;
 }
