@@ -358,19 +358,6 @@ async fn a_job_deleted_by_hand() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_deleted_before_it_ran_is_made_again() {
-    let cluster = Cluster::shared();
-    let installation = Installation::start(&cluster, json!({"device": "example.com/none"}));
-    installation.machine.apply(&Installation::sweep("s", "", "4k")).await;
-    let run = installation.first_waits("s", "Insufficient").await.row;
-    let labels = installation.labels(&run);
-    installation.kubectl(&cluster, &["delete", "job", "-l", &labels, "--cascade=foreground"]);
-    let exists = ["wait", "job", "-l", &labels, "--for=create", "--timeout=60s"];
-    installation.kubectl(&cluster, &exists);
-    assert_eq!(installation.run("s", 1).await.attempts.len(), 1, "it is the same attempt");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_job_deleted_by_hand_after_its_start() {
     let cluster = Cluster::shared();
     let installation = Installation::start(&cluster, json!({}));

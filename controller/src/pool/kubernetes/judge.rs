@@ -45,17 +45,18 @@ pub(super) struct Facts<'a> {
     pub(super) has_secret: bool,
     /// Of the pod's node; none: nobody may look at nodes.
     pub(super) is_node_lost: Option<bool>,
-    /// Since when no node could ever take it, and why, if that is so.
-    pub(super) never_fits: Option<&'a (Time, String)>,
+    /// Why no node could ever take it, if that is so.
+    pub(super) never_fits: Option<&'a str>,
     /// What its queue says.
     pub(super) queue: Option<&'a str>,
     /// The last warning about its pod, or about its Job where there is no pod.
     pub(super) warning: Option<&'a str>,
-    /// Since when the cluster refuses to take it, and its words.
-    pub(super) refused: Option<&'a (Time, String)>,
+    /// The cluster's words, if it refuses to take it.
+    pub(super) refused: Option<&'a str>,
+    pub(super) now: Time,
 }
 
-/// None: the cluster does not have it.
+/// None: the cluster does not have it. What is stuck is so since now: whoever remembers knows better.
 pub(super) fn judge(facts: &Facts<'_>) -> Option<Seen> {
     let (what, told) = see(facts)?;
     let slots = [facts.job.map(|job| &job.metadata), facts.pod.map(|pod| &pod.metadata)];
@@ -82,7 +83,7 @@ fn see(facts: &Facts<'_>) -> Option<(AttemptSeen, Option<String>)> {
     let departed = facts.departed.filter(|pod| terminated(pod).is_some() || is_over(pod));
     match (facts.pod.or(departed), finished(job)) {
         // somebody deletes it before it ever ran; once it is gone it can be made again
-        (None, _) if job.metadata.deletion_timestamp.is_some() => Some(podless(facts, job)),
+        (None, _) if job.metadata.deletion_timestamp.is_some() => Some(podless(facts)),
         // its Job may not have taken note yet; no other pod can follow this one
         (Some(pod), _) => Some(ended(facts, pod)),
         (None, Some(Finished::Deadline)) => {
@@ -95,19 +96,17 @@ fn see(facts: &Facts<'_>) -> Option<(AttemptSeen, Option<String>)> {
             let told = "its pod is gone: somebody deleted it, or its node, and how it ended cannot be seen any more";
             Some((AttemptSeen::Ended { exit: Exit::Unknown }, Some(told.to_owned())))
         }
-        (None, None) => Some(podless(facts, job)),
+        (None, None) => Some(podless(facts)),
     }
 }
 
 /// A Job without a pod: the cluster does not let it have one, or has not come to it yet.
-fn podless(facts: &Facts<'_>, job: &Job) -> (AttemptSeen, Option<String>) {
-    let since = job.status.as_ref().and_then(|status| status.start_time.as_ref());
-    let since = time(since.or(job.metadata.creation_timestamp.as_ref()));
+fn podless(facts: &Facts<'_>) -> (AttemptSeen, Option<String>) {
     match facts.warning {
         Some(why) => {
             let told = Some(format!("{why}. {ASK}"));
             let why = format!("the cluster refuses its pod: {why}");
-            (AttemptSeen::Stuck { since, obstacle: Obstacle::Refused, why }, told)
+            (AttemptSeen::Stuck { since: facts.now, obstacle: Obstacle::Refused, why }, told)
         }
         None => {
             let why = "its pod is about to be created".to_owned();
@@ -118,11 +117,11 @@ fn podless(facts: &Facts<'_>, job: &Job) -> (AttemptSeen, Option<String>) {
 
 /// No Job and no pod.
 fn unmade(facts: &Facts<'_>) -> Option<(AttemptSeen, Option<String>)> {
-    if let Some((since, words)) = facts.refused {
+    if let Some(words) = facts.refused {
         let why = format!("the cluster refuses its Job: {words}");
         let told = Some(format!("{words}. {ASK}"));
         let obstacle = Obstacle::Refused;
-        return Some((AttemptSeen::Stuck { since: *since, obstacle, why }, told));
+        return Some((AttemptSeen::Stuck { since: facts.now, obstacle, why }, told));
     }
     let why = || "its Job is about to be created".to_owned();
     facts.has_secret.then(|| (AttemptSeen::Starting { why: why() }, None))
@@ -140,15 +139,14 @@ fn alive(facts: &Facts<'_>, pod: &Pod) -> (AttemptSeen, Option<String>) {
     if let Some(since) = running_since(pod) {
         return (AttemptSeen::Running { since }, Some(place));
     }
-    let (since, status) = (begun(pod), pod.status.as_ref());
+    let status = pod.status.as_ref();
     let waiting = worker(pod).and_then(|worker| worker.state.as_ref()?.waiting.as_ref());
     let reason = waiting.and_then(|waiting| waiting.reason.as_deref()).unwrap_or_default();
     let words = waiting.and_then(|waiting| waiting.message.as_deref()).unwrap_or(reason);
-    let stuck_since = |since, obstacle, why: String, advice: &str| {
+    let stuck = |obstacle, why: String, advice: &str| {
         let told = Some(format!("{place}: {why}. {advice}"));
-        (AttemptSeen::Stuck { since, obstacle, why }, told)
+        (AttemptSeen::Stuck { since: facts.now, obstacle, why }, told)
     };
-    let stuck = |obstacle, why, advice: &str| stuck_since(since, obstacle, why, advice);
     if IMAGE.contains(&reason) {
         let why = format!("its image cannot be pulled: {words}");
         return stuck(Obstacle::Image, why, "Check `image` and `image_pull_secrets` of the pool");
@@ -165,8 +163,7 @@ fn alive(facts: &Facts<'_>, pod: &Pod) -> (AttemptSeen, Option<String>) {
             condition.message.as_deref().unwrap_or("the scheduler has not looked at it yet");
         let why = format!("no node takes it: {words}");
         return match facts.never_fits {
-            Some((since, never)) => stuck_since(
-                *since,
+            Some(never) => stuck(
                 Obstacle::Unschedulable,
                 format!("{why} ({never})"),
                 "Ask for less, or have a node added; check the pool's node selector and tolerations",
@@ -359,12 +356,6 @@ fn running_since(pod: &Pod) -> Option<Time> {
     let running = state.running.as_ref().map(|running| running.started_at.as_ref());
     let over = || state.terminated.as_ref().map(|over| over.started_at.as_ref());
     running.or_else(over).map(time)
-}
-
-/// Since when it could have begun.
-fn begun(pod: &Pod) -> Time {
-    let started = pod.status.as_ref().and_then(|status| status.start_time.as_ref());
-    time(started.or(pod.metadata.creation_timestamp.as_ref()))
 }
 
 fn time(date: Option<&Date>) -> Time {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
-use assay_scheduler::Time;
+use assay_scheduler::{AttemptSeen, Obstacle, Time};
 use chrono::Utc;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::batch::v1::Job;
@@ -65,11 +65,11 @@ struct Memory {
     departed: BTreeMap<AttemptKey, Pod>,
     /// Attempts that were seen whole: Secret, Job and whose the Secret is.
     made: BTreeSet<AttemptKey>,
-    /// Since when the cluster refuses an attempt, and its words.
-    refused: BTreeMap<AttemptKey, (Time, String)>,
-    /// Since when no node could ever take an attempt, and why.
-    never_fits: BTreeMap<AttemptKey, (Time, String)>,
-    /// The last warning about an object, by UID, and when it was asked for.
+    /// The cluster's words on what it refuses to take.
+    refused: BTreeMap<AttemptKey, String>,
+    /// What keeps an attempt from beginning, and since when it does.
+    stuck: BTreeMap<AttemptKey, (Obstacle, Time)>,
+    /// What was last noted of an object, by UID, if it is a warning; and when it was asked for.
     warnings: BTreeMap<String, (Instant, Option<String>)>,
 }
 
@@ -173,17 +173,14 @@ impl Sight {
     }
 
     pub(super) fn refused(&self, key: AttemptKey, words: String) {
-        let now = Time(Utc::now().timestamp_millis());
-        let mut memory = self.memory();
-        let entry = memory.refused.entry(key).or_insert_with(|| (now, String::new()));
-        entry.1 = words;
+        self.memory().refused.insert(key, words);
     }
 
     pub(super) fn forget(&self, key: AttemptKey) {
         let mut memory = self.memory();
         memory.made.remove(&key);
         memory.refused.remove(&key);
-        memory.never_fits.remove(&key);
+        memory.stuck.remove(&key);
         memory.departed.remove(&key);
     }
 
@@ -280,14 +277,14 @@ impl Sight {
     }
 
     async fn warning(&self, uid: String) -> anyhow::Result<(String, Option<String>)> {
-        let params =
-            ListParams::default().fields(&format!("involvedObject.uid={uid},type=Warning"));
+        let params = ListParams::default().fields(&format!("involvedObject.uid={uid}"));
         let notes = self.notes.list(&params).await.context("cannot ask for events")?.items;
-        let told = notes
-            .into_iter()
-            .filter(|note| WARNINGS.contains(&note.reason.as_deref().unwrap_or_default()))
-            .max_by_key(|note| note.last_timestamp.clone());
-        Ok((uid, told.and_then(|note| note.message)))
+        let is_warning =
+            |note: &Note| WARNINGS.contains(&note.reason.as_deref().unwrap_or_default());
+        // what went on since has overcome it
+        let last =
+            notes.into_iter().max_by_key(|note| (note.last_timestamp.clone(), !is_warning(note)));
+        Ok((uid, last.filter(is_warning).and_then(|note| note.message)))
     }
 
     /// What is remembered of attempts that nobody has or wants is forgotten.
@@ -297,7 +294,7 @@ impl Sight {
         memory.departed.retain(|key, _| is_known(key));
         memory.made.retain(is_known);
         memory.refused.retain(|key, _| claimed.contains_key(key));
-        memory.never_fits.retain(|key, _| is_known(key));
+        memory.stuck.retain(|key, _| is_known(key));
     }
 
     fn judged(
@@ -307,6 +304,7 @@ impl Sight {
     ) -> BTreeMap<AttemptKey, Seen> {
         let nodes = self.nodes.is_whole().then(|| self.nodes.all());
         let workloads = self.workloads.all();
+        let now = Time(Utc::now().timestamp_millis());
         let mut memory = self.memory();
         let refused: Vec<AttemptKey> = memory.refused.keys().copied().collect();
         let nothing = Found::default();
@@ -318,13 +316,6 @@ impl Sight {
                 (Some(pod), Some(nodes)) => never_fits(pod, nodes),
                 _ => None,
             };
-            match never_fits {
-                Some(why) => {
-                    let now = Time(Utc::now().timestamp_millis());
-                    memory.never_fits.entry(*key).or_insert((now, String::new())).1 = why;
-                }
-                None => drop(memory.never_fits.remove(key)),
-            }
             let uid =
                 pod.as_ref().map(|pod| &pod.metadata).or(job.as_ref().map(|job| &job.metadata));
             let uid = uid.and_then(|meta| meta.uid.as_ref());
@@ -338,16 +329,33 @@ impl Sight {
                     .as_ref()
                     .zip(nodes.as_ref())
                     .map(|(pod, nodes)| is_node_lost(pod, nodes)),
-                never_fits: memory.never_fits.get(key),
+                never_fits: never_fits.as_deref(),
                 queue: queue.as_deref(),
                 warning: uid.and_then(|uid| warnings.get(uid)).map(String::as_str),
-                refused: memory.refused.get(key),
+                refused: memory.refused.get(key).map(String::as_str),
+                now,
             };
-            if let Some(what) = judge(&facts) {
-                seen.insert(*key, what);
+            if let Some(mut sight) = judge(&facts) {
+                memory.remember(*key, &mut sight.what, now);
+                seen.insert(*key, sight);
             }
         }
         seen
+    }
+}
+
+impl Memory {
+    /// What is stuck is so since it was first seen with the same obstacle: the cluster dates none.
+    fn remember(&mut self, key: AttemptKey, what: &mut AttemptSeen, now: Time) {
+        let AttemptSeen::Stuck { since, obstacle, .. } = what else {
+            self.stuck.remove(&key);
+            return;
+        };
+        let known = self.stuck.entry(key).or_insert((*obstacle, now));
+        if known.0 != *obstacle {
+            *known = (*obstacle, now);
+        }
+        *since = known.1;
     }
 }
 
