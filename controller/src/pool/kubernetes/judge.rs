@@ -80,7 +80,10 @@ fn see(facts: &Facts<'_>) -> Option<(AttemptSeen, Option<String>)> {
         let why = facts.queue.unwrap_or("its Job is suspended, and its queue has not said why yet");
         return Some((AttemptSeen::Suspended { why: why.to_owned() }, None));
     }
-    let departed = facts.departed.filter(|pod| terminated(pod).is_some() || is_over(pod));
+    // of this very Job: one that was deleted may have been made again under its name
+    let is_its = |pod: &&Pod| owner(pod).is_some() && owner(pod) == job.metadata.uid.as_deref();
+    let has_run = |pod: &&Pod| terminated(pod).is_some() || is_over(pod);
+    let departed = facts.departed.filter(is_its).filter(has_run);
     match (facts.pod.or(departed), finished(job)) {
         // somebody deletes it before it ever ran; once it is gone it can be made again
         (None, _) if job.metadata.deletion_timestamp.is_some() => Some(podless(facts)),
@@ -276,6 +279,12 @@ fn advice(exit: Exit, pod: &Pod) -> String {
         Exit::Code(0) => "It left no result, which a worker never does: is `image` the pool's worker?".to_owned(),
         Exit::Code(_) => "Its last lines of output say why".to_owned(),
     }
+}
+
+/// The UID of its Job.
+fn owner(pod: &Pod) -> Option<&str> {
+    let owners = pod.metadata.owner_references.as_deref().unwrap_or_default();
+    owners.iter().find(|owner| owner.kind == "Job").map(|owner| owner.uid.as_str())
 }
 
 /// As people look for it.

@@ -10,6 +10,7 @@ use chrono::Utc;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event as Note, Node, Pod, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{ApiResource, DynamicObject, ListParams, PartialObjectMeta};
 use kube::runtime::watcher::{Event, watcher};
 use kube::{Api, Client};
@@ -166,10 +167,12 @@ impl Sight {
         memory.refused.remove(&key);
     }
 
-    /// Whether an attempt was made whole, and its Job is still there.
+    /// Whether an attempt was made whole, and its Job and Secret are still there.
     pub(super) fn is_made(&self, key: AttemptKey) -> bool {
-        let has_job = || self.jobs.all().iter().any(|job| job::key(&job.metadata) == Some(key));
-        self.memory().made.contains(&key) && has_job()
+        let is_its = |meta: &ObjectMeta| job::key(meta) == Some(key);
+        self.memory().made.contains(&key)
+            && self.jobs.all().iter().any(|job| is_its(&job.metadata))
+            && self.secrets.all().iter().any(|secret| is_its(&secret.metadata))
     }
 
     pub(super) fn refused(&self, key: AttemptKey, words: String) {
@@ -202,7 +205,7 @@ impl Sight {
             .try_collect()
             .await?;
         found.extend(asked);
-        let warnings = self.warnings(&found).await?;
+        let warnings = self.warnings(&found).await;
         self.tidy(&found, claimed);
         Ok(self.judged(&found, &warnings))
     }
@@ -247,11 +250,9 @@ impl Sight {
         Ok((key, Found { job: job.map(Arc::new), pod, has_secret: secret.is_some() }))
     }
 
-    /// By UID: what is in the way of what has not begun for a while.
-    async fn warnings(
-        &self,
-        found: &BTreeMap<AttemptKey, Found>,
-    ) -> anyhow::Result<BTreeMap<String, String>> {
+    /// By UID: what is in the way of what has not begun for a while. They help people; without them
+    /// nothing is judged wrongly.
+    async fn warnings(&self, found: &BTreeMap<AttemptKey, Found>) -> BTreeMap<String, String> {
         let now = Utc::now().timestamp_millis();
         let uids: BTreeSet<String> =
             found.values().filter_map(|found| hindered(found, now)).collect();
@@ -263,8 +264,8 @@ impl Sight {
         let asked: Vec<(String, Option<String>)> = stream::iter(stale)
             .map(|uid| self.warning(uid))
             .buffer_unordered(QUESTIONS_AT_ONCE)
-            .try_collect()
-            .await?;
+            .collect()
+            .await;
         let mut memory = self.memory();
         let at = Instant::now();
         memory.warnings.extend(asked.into_iter().map(|(uid, words)| (uid, (at, words))));
@@ -273,18 +274,24 @@ impl Sight {
             .warnings
             .iter()
             .filter_map(|(uid, (_, words))| Some((uid.clone(), words.clone()?)));
-        Ok(said.collect())
+        said.collect()
     }
 
-    async fn warning(&self, uid: String) -> anyhow::Result<(String, Option<String>)> {
+    async fn warning(&self, uid: String) -> (String, Option<String>) {
         let params = ListParams::default().fields(&format!("involvedObject.uid={uid}"));
-        let notes = self.notes.list(&params).await.context("cannot ask for events")?.items;
+        let notes = match self.notes.list(&params).await {
+            Ok(notes) => notes.items,
+            Err(error) => {
+                tracing::debug!("cannot ask for events: {}", super::words(&error.into()));
+                return (uid, None);
+            }
+        };
         let is_warning =
             |note: &Note| WARNINGS.contains(&note.reason.as_deref().unwrap_or_default());
         // what went on since has overcome it
         let last =
             notes.into_iter().max_by_key(|note| (note.last_timestamp.clone(), !is_warning(note)));
-        Ok((uid, last.filter(is_warning).and_then(|note| note.message)))
+        (uid, last.filter(is_warning).and_then(|note| note.message))
     }
 
     /// What is remembered of attempts that nobody has or wants is forgotten.
