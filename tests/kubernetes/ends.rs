@@ -29,12 +29,14 @@ async fn end_of(cluster: &Cluster, settings: Value, resources: &str) -> AttemptV
 async fn out_of_memory() {
     let cluster = Cluster::shared();
     let installation = Installation::start(&cluster, json!({}));
-    installation.machine.apply(&Installation::sweep("s", "memory: 20Mi", "4k")).await;
+    // its weights and their moments alone take three times as much
+    let sweep = Installation::sweep("s", "memory: 32Mi", "4k").replace("llama-300k", "llama-6m");
+    installation.machine.apply(&sweep).await;
     let end = installation.end_of("s", 2).await.attempts.remove(0);
     assert_told(
         &end,
         "error",
-        &["ran out of memory", "OOMKilled", "20Mi", "raise `resources.memory`", "on node-"],
+        &["ran out of memory", "OOMKilled", "32Mi", "raise `resources.memory`", "on node-"],
     );
 }
 

@@ -426,7 +426,8 @@ fn sign_in(cluster: &Cluster, namespace: &str) -> String {
     let manifests = root().join("manifests");
     let (pool, nodes) = (manifests.join("pool"), manifests.join("nodes.yaml"));
     cluster.kubectl(&["apply", "--namespace", namespace, "-k", &pool.to_string_lossy()]);
-    cluster.kubectl(&["apply", "-f", &nodes.to_string_lossy()]);
+    // all tests have the role in common: two clients that both find none would both create it
+    cluster.kubectl(&["apply", "--server-side", "-f", &nodes.to_string_lossy()]);
     cluster.apply(&json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRoleBinding",
