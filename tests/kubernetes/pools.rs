@@ -29,6 +29,29 @@ async fn another_installation_in_the_namespace_is_left_alone() {
     assert!(pod["metadata"]["deletionTimestamp"].is_null(), "{pod}");
 }
 
+/// Two pools of one installation in one namespace, as for two kinds of GPU: neither takes what the
+/// other left to be looked at for what nobody claims.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_pool_in_the_namespace_is_left_alone() {
+    let cluster = Cluster::shared();
+    let pools = [("gpus", json!({})), ("other", json!({}))];
+    let installation = Installation::beside(&cluster, &cluster.namespace(), &pools, &[]);
+    let other = |name| Installation::sweep(name, "", "4k").replace("pool: gpus", "pool: other");
+    // in turns, so that each pool has looked around after the other's Jobs were over
+    let sweeps =
+        [Installation::sweep("a", "", "4k"), other("b"), Installation::sweep("c", "", "4k")];
+    for (sweep, name) in sweeps.iter().zip(["a", "b", "c"]) {
+        installation.machine.apply(sweep).await;
+        let view = installation.machine.until_ended(name).await;
+        assert!(view.runs.iter().all(succeeded_at_once), "{view:?}");
+    }
+    let jobs = installation.objects(&cluster, "jobs");
+    let of_pool = |pool: &str| {
+        jobs.iter().filter(|job| job["metadata"]["labels"]["assay.dev/pool"] == pool).count()
+    };
+    assert_eq!((of_pool("gpus"), of_pool("other")), (4, 2), "{jobs:?}");
+}
+
 /// As a crash between two writes leaves it: a Job and a Secret of an attempt that nobody knows.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_run_claims_is_deleted() {

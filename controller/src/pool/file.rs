@@ -19,8 +19,14 @@ fn parse(text: &str) -> anyhow::Result<BTreeMap<String, Settings>> {
     let pools: BTreeMap<String, serde_yaml::Value> = serde_yaml::from_str(text)?;
     let pool = |(name, value): (String, serde_yaml::Value)| {
         let is_name = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
-        let is_named = !name.is_empty() && name.len() <= 63 && name.chars().all(is_name);
-        anyhow::ensure!(is_named, "`{name}` cannot be a name: use letters, digits, `-` and `_`");
+        // as the value of a label
+        let is_end = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+        let is_named = is_end(name.chars().next()) && is_end(name.chars().last());
+        let is_named = is_named && name.len() <= 63 && name.chars().all(is_name);
+        anyhow::ensure!(
+            is_named,
+            "`{name}` cannot be a name: use letters, digits, and `-` and `_` between them"
+        );
         let settings: Settings = serde_yaml::from_value(value).with_context(|| name.clone())?;
         settings.check().with_context(|| name.clone())?;
         Ok((name, settings))

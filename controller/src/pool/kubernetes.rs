@@ -2,7 +2,7 @@
 //!
 //! A Job has one pod and never a second one; whatever happens to the pod happens to the attempt, and
 //! a new attempt is a new Job. Names come from run and attempt, so that creating twice is harmless.
-//! Everything carries the installation's id, and nothing without it is touched.
+//! Everything carries the installation's id and the pool's name, and nothing without them is touched.
 //!
 //! Watches keep a copy of what the cluster has ([`mirror`]); what it says of an attempt is
 //! judged in one place ([`judge`]). A finished Job that is accounted for is left to the cluster, which
@@ -50,9 +50,8 @@ const CONFLICT: u16 = 409;
 const NOT_FOUND: u16 = 404;
 
 pub struct KubernetesPool {
-    name: String,
+    owner: job::Owner,
     settings: Settings,
-    installation: Uuid,
     jobs: Api<Job>,
     pods: Api<Pod>,
     secrets: Api<Secret>,
@@ -61,7 +60,7 @@ pub struct KubernetesPool {
 
 impl std::fmt::Debug for KubernetesPool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "KubernetesPool({})", self.name)
+        write!(f, "KubernetesPool({})", self.owner.pool)
     }
 }
 
@@ -84,22 +83,21 @@ impl KubernetesPool {
             Api::namespaced(client.clone(), namespace),
         );
         let secrets = Api::namespaced(client.clone(), namespace);
-        let sight = Sight::new(&client, namespace, installation, wake);
-        Ok(Self { name, settings, installation, jobs, pods, secrets, sight })
+        let owner = job::Owner { installation, pool: name };
+        let sight = Sight::new(&client, namespace, &owner, wake);
+        Ok(Self { owner, settings, jobs, pods, secrets, sight })
     }
 
     /// Secret, Job, then whose the Secret is: each is harmless to repeat.
     async fn create(&self, order: &Order) -> anyhow::Result<()> {
-        let secret = job::secret(order, self.installation);
-        let job = job::job(order, &self.settings, self.installation)?;
+        let secret = job::secret(order, &self.owner);
+        let job = job::job(order, &self.settings, &self.owner)?;
         let name = job::name(order.key);
         unless_there(self.secrets.create(&PostParams::default(), &secret).await)?;
         unless_there(self.jobs.create(&PostParams::default(), &job).await)?;
         let job = self.jobs.get(&name).await?;
-        let id = self.installation.to_string();
-        let labels = job.metadata.labels.as_ref();
-        let is_ours = labels.and_then(|labels| labels.get(job::INSTALLATION)) == Some(&id);
-        anyhow::ensure!(is_ours, "there is a Job {name} that is not this installation's");
+        let is_ours = self.owner.owns(&job.metadata);
+        anyhow::ensure!(is_ours, "there is a Job {name} that is not this pool's");
         let is_leaving = job.metadata.deletion_timestamp.is_some();
         anyhow::ensure!(!is_leaving, "the Job {name} is being deleted");
         let owner = job.owner_ref(&()).context("a Job from the server has a UID")?;
@@ -252,7 +250,7 @@ fn refusal(error: &anyhow::Error) -> Option<String> {
 
 impl Pool for KubernetesPool {
     fn name(&self) -> &str {
-        &self.name
+        &self.owner.pool
     }
 
     fn kind(&self) -> PoolKind {

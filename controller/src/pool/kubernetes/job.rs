@@ -14,8 +14,8 @@ use uuid::Uuid;
 use super::settings::{CPU, Mounted, Settings};
 use crate::pool::{AttemptKey, Order};
 
-/// Everything that this controller may touch carries its installation here.
-pub(super) const INSTALLATION: &str = "assay.dev/installation";
+const INSTALLATION: &str = "assay.dev/installation";
+const POOL: &str = "assay.dev/pool";
 pub(super) const RUN: &str = "assay.dev/run-id";
 pub(super) const ATTEMPT: &str = "assay.dev/attempt";
 pub(super) const SLOTS: &str = "assay.dev/slots";
@@ -33,6 +33,26 @@ const SCRATCH: &str = "/scratch";
 /// As in the worker's image.
 const USER: i64 = 65_532;
 
+/// Whose a Job is: installations may share a namespace, and so may the pools of one.
+#[derive(Clone, Debug)]
+pub(super) struct Owner {
+    pub(super) installation: Uuid,
+    pub(super) pool: String,
+}
+
+impl Owner {
+    /// Selects everything that the pool may touch.
+    pub(super) fn selector(&self) -> String {
+        format!("{INSTALLATION}={},{POOL}={}", self.installation, self.pool)
+    }
+
+    pub(super) fn owns(&self, meta: &ObjectMeta) -> bool {
+        let label = |key| meta.labels.as_ref().and_then(|labels| labels.get(key));
+        label(INSTALLATION) == Some(&self.installation.to_string())
+            && label(POOL) == Some(&self.pool)
+    }
+}
+
 /// Job, Secret and (with a suffix) pod of an attempt.
 pub(super) fn name(key: AttemptKey) -> String {
     format!("assay-{}-{}", key.run.0.simple(), key.attempt)
@@ -49,9 +69,10 @@ pub(super) fn slots(meta: &ObjectMeta) -> Option<u32> {
     meta.labels.as_ref()?.get(SLOTS)?.parse().ok()
 }
 
-fn labels(order: &Order, installation: Uuid) -> Value {
+fn labels(order: &Order, owner: &Owner) -> Value {
     json!({
-        INSTALLATION: installation.to_string(),
+        INSTALLATION: owner.installation.to_string(),
+        POOL: owner.pool,
         RUN: order.key.run.to_string(),
         ATTEMPT: order.key.attempt.to_string(),
         SLOTS: order.slots.to_string(),
@@ -64,9 +85,9 @@ fn labels(order: &Order, installation: Uuid) -> Value {
 }
 
 /// The attempt's bearer token, apart from the Job: whoever may read Jobs may not speak for a worker.
-pub(super) fn secret(order: &Order, installation: Uuid) -> Secret {
+pub(super) fn secret(order: &Order, owner: &Owner) -> Secret {
     let secret = json!({
-        "metadata": {"name": name(order.key), "labels": labels(order, installation)},
+        "metadata": {"name": name(order.key), "labels": labels(order, owner)},
         "type": "assay.dev/attempt",
         "immutable": true,
         "stringData": {SECRET_KEY: order.secret},
@@ -78,9 +99,9 @@ pub(super) fn secret(order: &Order, installation: Uuid) -> Secret {
 ///
 /// # Errors
 /// The pool's template does not fit.
-pub(super) fn job(order: &Order, settings: &Settings, installation: Uuid) -> anyhow::Result<Job> {
+pub(super) fn job(order: &Order, settings: &Settings, owner: &Owner) -> anyhow::Result<Job> {
     let resources = &order.resources;
-    let mut labels = labels(order, installation);
+    let mut labels = labels(order, owner);
     let template = template(order, settings, &labels)?;
     let mut spec = json!({
         "backoffLimit": 0,
@@ -257,7 +278,8 @@ pub(super) fn check_template(settings: &Settings) -> anyhow::Result<()> {
         resources: assay_api::sweep::Resources::default(),
     };
     let plain = Settings { template: Value::Null, ..settings.clone() };
-    let labels = labels(&order, Uuid::nil());
+    let owner = Owner { installation: Uuid::nil(), pool: "checked".to_owned() };
+    let labels = labels(&order, &owner);
     let (ours, merged) = (template(&order, &plain, &labels)?, template(&order, settings, &labels)?);
     strict::<PodTemplateSpec>(&merged)?;
     let worker = |template: &Value| {

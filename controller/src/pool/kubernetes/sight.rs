@@ -16,7 +16,6 @@ use kube::runtime::watcher::{Event, watcher};
 use kube::{Api, Client};
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::judge::{self, Facts, judge};
 use super::mirror::{self, Mirror};
@@ -46,7 +45,7 @@ const WARNINGS: [&str; 5] = [
 ];
 
 pub(super) struct Sight {
-    /// Label selector of everything that is this installation's.
+    /// Label selector of everything that is this pool's.
     ours: String,
     jobs: Mirror<Job>,
     pods: Mirror<Pod>,
@@ -90,10 +89,10 @@ impl Sight {
     pub(super) fn new(
         client: &Client,
         namespace: &str,
-        installation: Uuid,
+        owner: &job::Owner,
         wake: Arc<Notify>,
     ) -> Self {
-        let ours = format!("{}={installation}", job::INSTALLATION);
+        let ours = owner.selector();
         let memory = Arc::new(Mutex::new(Memory::default()));
         let (jobs_api, pods_api) = (
             Api::<Job>::namespaced(client.clone(), namespace),
