@@ -124,6 +124,22 @@ impl Batch {
         batch
     }
 
+    /// Empty, and of no shape yet.
+    pub(crate) fn with_room_for(tokens: usize) -> Batch {
+        let list = || Vec::with_capacity(tokens);
+        let (inputs, targets, positions, starts) = (list(), list(), list(), list());
+        Batch { rows: 0, context: 0, inputs, targets, positions, starts }
+    }
+
+    /// Becomes another, within the room that there is.
+    pub(crate) fn copy(&mut self, other: &Batch) {
+        (self.rows, self.context) = (other.rows, other.context);
+        self.inputs.clone_from(&other.inputs);
+        self.targets.clone_from(&other.targets);
+        self.positions.clone_from(&other.positions);
+        self.starts.clone_from(&other.starts);
+    }
+
     fn push(&mut self, sequence: &Sequence) {
         let length = sequence.inputs.len();
         assert!(
@@ -156,7 +172,7 @@ impl Batch {
         starts.map(|row| self.part(row, rows.min(self.rows - row))).collect()
     }
 
-    fn part(&self, row: usize, rows: usize) -> Batch {
+    pub(crate) fn part(&self, row: usize, rows: usize) -> Batch {
         let range = row * self.context..(row + rows) * self.context;
         Batch {
             rows,

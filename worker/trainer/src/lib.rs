@@ -17,6 +17,7 @@
 //! what it has, the data module maps files.
 
 pub mod checkpoint;
+pub mod cpu;
 pub mod data;
 pub mod divergence;
 pub mod engine;
@@ -25,7 +26,9 @@ pub mod hugging_face;
 pub mod initial;
 pub mod memory;
 pub mod model;
+mod moments;
 mod open;
+pub mod planned;
 pub mod reference;
 pub mod safetensors;
 pub mod schedule;

@@ -150,6 +150,41 @@ impl Config {
         6.0 * multiplied + 12.0 * attention
     }
 
+    /// The speed of each pair of a head's rotation, in radians a position.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "dimensions are small")]
+    #[expect(clippy::cast_possible_truncation, reason = "angles are f32, as Hugging Face has them")]
+    pub fn rotation_speeds(&self) -> Vec<f32> {
+        let speed = |pair: usize| {
+            let plain = self.rope_theta.powf(-((2 * pair) as f64) / self.head_width as f64);
+            let Some(scaling) = self.rope_scaling else { return plain as f32 };
+            let wavelength = std::f64::consts::TAU / plain;
+            let turns = scaling.original_context as f64 / wavelength;
+            let blend = (turns - scaling.low_freq_factor)
+                / (scaling.high_freq_factor - scaling.low_freq_factor);
+            let blend = blend.clamp(0.0, 1.0);
+            (plain * blend + plain / scaling.factor * (1.0 - blend)) as f32
+        };
+        (0..self.head_width / 2).map(speed).collect()
+    }
+
+    /// For each of so many positions a row of a head's width: cosines, then sines.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "positions are below 2^24")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "sines are computed in f64 and used in f32"
+    )]
+    pub fn rotations(&self, positions: usize) -> Vec<f32> {
+        let speeds = self.rotation_speeds();
+        let row = |position: usize| {
+            let angle = move |speed: &f32| f64::from(position as f32 * speed);
+            let cosines = speeds.iter().map(move |speed| angle(speed).cos() as f32);
+            cosines.chain(speeds.iter().map(move |speed| angle(speed).sin() as f32))
+        };
+        (0..positions).flat_map(row).collect()
+    }
+
     /// What makes these dimensions impossible, if anything does.
     pub fn check(&self) -> Result<(), String> {
         let Config { vocabulary, width, layers, heads, kv_heads, head_width, ffn, .. } = *self;

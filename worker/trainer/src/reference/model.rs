@@ -167,20 +167,8 @@ pub(super) struct Rope {
 }
 
 impl Rope {
-    #[expect(clippy::cast_precision_loss, reason = "dimensions are small")]
-    #[expect(clippy::cast_possible_truncation, reason = "angles are f32, as Hugging Face has them")]
     pub(super) fn new(config: &Config) -> Self {
-        let speed = |pair: usize| {
-            let plain = config.rope_theta.powf(-((2 * pair) as f64) / config.head_width as f64);
-            let Some(scaling) = config.rope_scaling else { return plain as f32 };
-            let wavelength = std::f64::consts::TAU / plain;
-            let turns = scaling.original_context as f64 / wavelength;
-            let blend = (turns - scaling.low_freq_factor)
-                / (scaling.high_freq_factor - scaling.low_freq_factor);
-            let blend = blend.clamp(0.0, 1.0);
-            (plain * blend + plain / scaling.factor * (1.0 - blend)) as f32
-        };
-        Self { speeds: (0..config.head_width / 2).map(speed).collect() }
+        Self { speeds: config.rotation_speeds() }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "positions are below 2^24")]

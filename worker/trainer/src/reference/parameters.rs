@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, ensure};
 use assay_api::spec::AdamW;
 use candle_core::{Device, Tensor, Var};
 
@@ -13,12 +12,7 @@ use super::Named;
 use super::operations::view;
 use super::optimizer::{self, Moments};
 use crate::engine::{HostTensor, Tensors};
-
-const FIRST: &str = "first.";
-const SECOND: &str = "second.";
-/// Updates applied, as two tensors of one number each: f32 counts to 2^24.
-const UPDATES: [&str; 2] = ["updates.low", "updates.high"];
-const UPDATES_BASE: u64 = 1 << 20;
+use crate::moments;
 
 #[derive(Debug)]
 pub(super) struct Parameters {
@@ -55,41 +49,20 @@ impl Parameters {
 
     pub(super) fn restored(weights: &Tensors, optimizer: &Tensors) -> anyhow::Result<Self> {
         let mut restored = Self::new(weights)?;
-        let get = |name: &str| {
-            optimizer.get(name).with_context(|| format!("the optimizer's state lacks {name}"))
-        };
         for (name, parameter) in &mut restored.by_name {
-            for (kind, into) in
-                [(FIRST, &mut parameter.moments.first), (SECOND, &mut parameter.moments.second)]
-            {
-                let saved = get(&format!("{kind}{name}"))?;
-                ensure!(saved.shape == parameter.shape, "{kind}{name} has another shape");
-                into.clone_from(&saved.values);
-            }
+            let saved = moments::of(optimizer, name, &parameter.shape)?;
+            parameter.moments.first.copy_from_slice(saved.first);
+            parameter.moments.second.copy_from_slice(saved.second);
         }
-        for (name, unit) in UPDATES.into_iter().zip([1, UPDATES_BASE]) {
-            restored.updates += whole(get(name)?)? * unit;
-        }
+        restored.updates = moments::updates(optimizer)?;
         Ok(restored)
     }
 
     /// The optimizer's state, as [`Parameters::restored`] takes it.
     pub(super) fn optimizer(&self) -> Tensors {
-        let mut tensors = Tensors::new();
-        for (name, parameter) in &self.by_name {
-            let Moments { first, second } = &parameter.moments;
-            for (kind, values) in [(FIRST, first), (SECOND, second)] {
-                let (shape, values) = (parameter.shape.clone(), values.clone());
-                tensors.insert(format!("{kind}{name}"), HostTensor { shape, values });
-            }
-        }
-        let digits = [self.updates % UPDATES_BASE, self.updates / UPDATES_BASE];
-        for (name, digit) in UPDATES.into_iter().zip(digits) {
-            #[expect(clippy::cast_precision_loss, reason = "both digits are below 2^24")]
-            let values = vec![digit as f32];
-            tensors.insert(name.to_owned(), HostTensor { shape: vec![1], values });
-        }
-        tensors
+        let first = self.tensors(|parameter| &parameter.moments.first);
+        let second = self.tensors(|parameter| &parameter.moments.second);
+        moments::pack(&first, &second, self.updates)
     }
 
     pub(super) fn tensors(&self, of: impl Fn(&Parameter) -> &Vec<f32>) -> Tensors {
@@ -163,11 +136,4 @@ impl Parameters {
 fn variable(values: &[f32], shape: &[usize]) -> anyhow::Result<Var> {
     let tensor = Tensor::from_vec(values.to_vec(), shape, &Device::Cpu)?;
     Ok(Var::from_tensor(&tensor)?)
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
-fn whole(digit: &HostTensor) -> anyhow::Result<u64> {
-    let value = digit.values.first().copied().unwrap_or(f32::NAN);
-    ensure!(0.0 <= value && value.fract() == 0.0, "a counter of updates that is {value}");
-    Ok(value as u64)
 }

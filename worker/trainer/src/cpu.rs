@@ -1,0 +1,286 @@
+//! The CPU as a backend: f32, one arena in memory, a few threads.
+//!
+//! Matrix products come from the crate `gemm`; the rest is loops over slices, compiled for the
+//! processor's widest vectors ([`vector`]). An operation is cut among the threads by rows
+//! ([`threads`]), so a run repeats bit for bit with the same number of threads on the same model of
+//! processor.
+
+mod attention;
+mod embedding;
+mod loss;
+mod norm;
+mod optimizer;
+mod product;
+mod rope;
+mod swiglu;
+mod threads;
+mod vector;
+
+use std::ops::Range;
+
+use crate::engine::{Batch, Settings, Tensors};
+use crate::model::Config;
+use crate::planned::{
+    Backend, Formats, Heads, Losses, Matrix, Norm, Onto, Parameters, Plan, Planned, Rates, Region,
+    Shape, Squares, Turn, Weights,
+};
+use product::{View, ViewMut, product};
+use threads::Threads;
+
+/// Of an f32.
+const SIZE: usize = size_of::<f32>();
+/// A cache line: where the arena begins.
+const LINE: usize = 64;
+
+#[derive(Debug)]
+pub struct Cpu {
+    /// With some numbers before the arena, so that it begins at a cache line.
+    memory: Vec<f32>,
+    begin: usize,
+    workspace: Region,
+    threads: Threads,
+    batch: Batch,
+    losses: Losses,
+    /// Two sums of each thread.
+    sums: Vec<f64>,
+}
+
+impl Cpu {
+    /// # Errors
+    /// The memory or the threads cannot be had.
+    pub fn new(plan: &Plan, threads: usize) -> anyhow::Result<Self> {
+        let numbers = plan.bytes.div_ceil(SIZE) + LINE / SIZE;
+        let mut memory = Vec::new();
+        memory.try_reserve_exact(numbers)?;
+        memory.resize(numbers, 0.0);
+        let begin = memory.as_ptr().align_offset(LINE);
+        let threads = Threads::new(threads)?;
+        let tokens = plan.training.tokens.max(plan.scoring.tokens);
+        let batch = Batch::with_room_for(tokens);
+        let (losses, sums) = (Losses::default(), vec![0.0; 2 * threads.count()]);
+        Ok(Self { memory, begin, workspace: plan.workspace, threads, batch, losses, sums })
+    }
+
+    fn range(&self, region: Region) -> Range<usize> {
+        debug_assert_eq!(region.at % SIZE, 0, "numbers lie at multiples of their size");
+        let at = self.begin + region.at / SIZE;
+        at..at + region.len * region.size / SIZE
+    }
+
+    /// What an operation works on, each apart from the others; and the threads.
+    fn cut<const N: usize>(&mut self, regions: [Region; N]) -> (&Threads, &Batch, [&mut [f32]; N]) {
+        let ranges = regions.map(|region| self.range(region));
+        let slices = self.memory.get_disjoint_mut(ranges);
+        (&self.threads, &self.batch, slices.expect("the plan lays regions apart"))
+    }
+}
+
+impl Backend for Cpu {
+    fn formats() -> Formats {
+        Formats::SINGLE
+    }
+
+    /// A row of scores and of their gradient for each thread, or a gain's gradient, or two numbers for
+    /// each token.
+    fn workspace(config: &Config, shape: &Shape) -> usize {
+        let longest = shape.context.max(shape.longest);
+        let each = attention::scratch(longest).max(config.width);
+        let tokens = (shape.rows * shape.context).max(longest);
+        (each * shape.threads).max(2 * tokens) * SIZE
+    }
+
+    fn write(&mut self, region: Region, values: &[f32]) {
+        let range = self.range(region);
+        self.memory[range].copy_from_slice(values);
+    }
+
+    fn read(&self, region: Region, values: &mut [f32]) {
+        values.copy_from_slice(&self.memory[self.range(region)]);
+    }
+
+    fn zero(&mut self, region: Region) {
+        let range = self.range(region);
+        self.memory[range].fill(0.0);
+    }
+
+    fn load(&mut self, batch: &Batch) {
+        self.batch.copy(batch);
+    }
+
+    fn embed(&mut self, table: Matrix, x: Matrix) {
+        let (threads, batch, [table, values]) = self.cut([table.region, x.region]);
+        embedding::forward(threads, table, &batch.inputs, values, x.columns);
+    }
+
+    fn embed_backward(&mut self, dx: Matrix, dtable: Matrix) {
+        let (threads, batch, [values, table]) = self.cut([dx.region, dtable.region]);
+        embedding::backward(threads, values, &batch.inputs, table, dx.columns);
+    }
+
+    fn norm(&mut self, from: Option<(Matrix, Matrix)>, norm: &Norm, y: Matrix) {
+        let (x, y, scale) = (norm.x.region, y.region, norm.scale);
+        let eps = single(norm.eps);
+        if let Some((before, delta)) = from {
+            let (before, delta) = (before.region, delta.region);
+            let (threads, _, [x, y, scale, gain, before, delta]) =
+                self.cut([x, y, scale, norm.gain, before, delta]);
+            norm::forward(threads, Some((before, delta)), (x, y, scale), gain, eps);
+        } else {
+            let (threads, _, [x, y, scale, gain]) = self.cut([x, y, scale, norm.gain]);
+            norm::forward(threads, None, (x, y, scale), gain, eps);
+        }
+    }
+
+    fn norm_backward(&mut self, norm: &Norm, dy: Matrix, dx: Matrix, onto: Onto, dgain: Region) {
+        let workspace = self.workspace;
+        let (threads, _, [stream, scale, gain, dy, dx, dgain, partial]) = self.cut([
+            norm.x.region,
+            norm.scale,
+            norm.gain,
+            dy.region,
+            dx.region,
+            dgain,
+            workspace,
+        ]);
+        let seen = norm::Seen { stream, scale, gain };
+        norm::backward(threads, seen, (dy, dx, onto == Onto::Sum), dgain, partial);
+    }
+
+    fn linear(&mut self, x: Matrix, w: Matrix, y: Matrix) {
+        let (threads, _, [inputs, weights, values]) = self.cut([x.region, w.region, y.region]);
+        let (x, w) = (View::dense(inputs, x.columns), View::dense(weights, w.columns));
+        threads.split(y.rows, [(values, y.columns)], |rows, [values]| {
+            let out = ViewMut::dense(values, y.columns);
+            product(out, Onto::Fresh, 1.0, x.some_rows(&rows), w.transposed());
+        });
+    }
+
+    fn linear_dgrad(&mut self, dy: Matrix, w: Matrix, dx: Matrix) {
+        let (threads, _, [outputs, weights, values]) = self.cut([dy.region, w.region, dx.region]);
+        let (dy, w) = (View::dense(outputs, dy.columns), View::dense(weights, w.columns));
+        threads.split(dx.rows, [(values, dx.columns)], |rows, [values]| {
+            let out = ViewMut::dense(values, dx.columns);
+            product(out, Onto::Fresh, 1.0, dy.some_rows(&rows), w);
+        });
+    }
+
+    fn linear_wgrad(&mut self, dy: Matrix, x: Matrix, dw: Matrix) {
+        let (threads, _, [outputs, inputs, values]) = self.cut([dy.region, x.region, dw.region]);
+        let dy = View::dense(outputs, dy.columns).transposed();
+        let x = View::dense(inputs, x.columns);
+        threads.split(dw.rows, [(values, dw.columns)], |rows, [values]| {
+            let out = ViewMut::dense(values, dw.columns);
+            product(out, Onto::Sum, 1.0, dy.some_rows(&rows), x);
+        });
+    }
+
+    fn rope(&mut self, packed: Matrix, heads: Heads, table: Matrix, turn: Turn) {
+        let (threads, batch, [packed, table]) = self.cut([packed.region, table.region]);
+        rope::rotate(threads, packed, heads, (table, &batch.positions), turn);
+    }
+
+    fn attention(&mut self, packed: Matrix, heads: Heads, y: Matrix, log_partition: Region) {
+        let workspace = self.workspace;
+        let (threads, batch, [packed, y, log_partition, scratch]) =
+            self.cut([packed.region, y.region, log_partition, workspace]);
+        let of = projected(packed, heads, batch);
+        attention::forward(threads, of, (y, log_partition), scratch);
+    }
+
+    fn attention_backward(
+        &mut self,
+        (packed, y, log_partition): (Matrix, Matrix, Region),
+        heads: Heads,
+        dy: Matrix,
+        dpacked: Matrix,
+    ) {
+        let workspace = self.workspace;
+        let (threads, batch, [packed, y, log_partition, dy, dpacked, scratch]) = self.cut([
+            packed.region,
+            y.region,
+            log_partition,
+            dy.region,
+            dpacked.region,
+            workspace,
+        ]);
+        let attended = attention::Attended { y, log_partition };
+        let of = projected(packed, heads, batch);
+        attention::backward(threads, of, attended, (dy, dpacked), scratch);
+    }
+
+    fn swiglu(&mut self, packed: Matrix, hidden: Matrix) {
+        let (threads, _, [packed, values]) = self.cut([packed.region, hidden.region]);
+        swiglu::forward(threads, packed, values, hidden.columns);
+    }
+
+    fn swiglu_backward(&mut self, packed: Matrix, dhidden: Matrix) {
+        let (threads, _, [packed, values]) = self.cut([packed.region, dhidden.region]);
+        swiglu::backward(threads, packed, values, dhidden.columns);
+    }
+
+    fn cross_entropy(&mut self, logits: Matrix, tokens: Range<usize>, weights: Weights) {
+        let workspace = self.workspace;
+        let (threads, batch, [logits, found]) = self.cut([logits.region, workspace]);
+        let targets = &batch.targets[tokens];
+        let losses = loss::cross_entropy(threads, logits, targets, weights, found);
+        self.losses.nats += losses.nats;
+        self.losses.z += losses.z;
+    }
+
+    fn log_likelihoods(&mut self, logits: Matrix, tokens: Range<usize>, out: Region) {
+        let out = out.part(tokens.start, tokens.len());
+        let (threads, batch, [logits, out]) = self.cut([logits.region, out]);
+        loss::log_likelihoods(threads, logits, &batch.targets[tokens], out);
+    }
+
+    fn losses(&mut self) -> Losses {
+        std::mem::take(&mut self.losses)
+    }
+
+    fn square(&mut self, region: Region) -> f64 {
+        let range = self.range(region);
+        let values = &self.memory[range];
+        let threads = &self.threads;
+        let sums = &mut self.sums[..threads.count()];
+        let nothing: [(&mut [f32], usize); 0] = [];
+        threads.split_with(values.len(), nothing, (&mut *sums, 1), |places, [], sum| {
+            sum[0] = optimizer::square(&values[places]);
+        });
+        sums.iter().sum()
+    }
+
+    fn adamw(&mut self, parameters: &Parameters, rates: &Rates) -> Squares {
+        let Parameters { weights, grads, first, second, decayed } = *parameters;
+        let ranges = [weights, grads, first, second].map(|region| self.range(region));
+        let values = self.memory.get_disjoint_mut(ranges).expect("the plan lays regions apart");
+        optimizer::update(&self.threads, values, decayed, rates, &mut self.sums)
+    }
+}
+
+fn projected<'a>(packed: &'a [f32], heads: Heads, batch: &'a Batch) -> attention::Projected<'a> {
+    attention::Projected { packed, heads, context: batch.context, starts: &batch.starts }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "applied to f32")]
+fn single(value: f64) -> f32 {
+    value as f32
+}
+
+impl Planned<Cpu> {
+    /// The engine on this machine's processor. With a limit in bytes it keeps less and computes more.
+    ///
+    /// # Errors
+    /// The limit is too low, or the memory is not there, or these are not the model's weights.
+    pub fn on_cpu(
+        config: &Config,
+        settings: Settings,
+        shape: &Shape,
+        limit: Option<usize>,
+        weights: &Tensors,
+    ) -> anyhow::Result<Self> {
+        let workspace = Cpu::workspace(config, shape);
+        let plan = Plan::within(config, shape, Cpu::formats(), workspace, limit)?;
+        let backend = Cpu::new(&plan, settings.threads)?;
+        Self::new(config, settings, plan, backend, weights)
+    }
+}

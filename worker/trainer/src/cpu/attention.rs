@@ -1,0 +1,280 @@
+//! Causal attention within documents, a few queries at a time: their scores are the only part of the
+//! square matrix that there ever is.
+
+#![expect(unsafe_code, reason = "threads write blocks of columns, each its own")]
+
+use std::ops::Range;
+
+use super::product::{Grid, View, ViewMut, product};
+use super::threads::Threads;
+use super::vector::{dot, exp, max, sum, vectorized};
+use crate::planned::{Heads, Onto};
+
+/// Numbers of scores at a time, about: they stay in the second cache.
+const SCORES: usize = 1 << 16;
+const QUERIES: Range<usize> = 16..65;
+
+/// Queries at a time where a row has so many tokens.
+fn queries(context: usize) -> usize {
+    (SCORES / context.max(1)).clamp(QUERIES.start, QUERIES.end - 1).min(context.max(1))
+}
+
+/// Numbers of scratch that one thread needs.
+pub(super) fn scratch(context: usize) -> usize {
+    2 * queries(context) * context
+}
+
+/// A batch's packed projections, and what each token may look at.
+#[derive(Clone, Copy)]
+pub(super) struct Projected<'a> {
+    pub(super) packed: &'a [f32],
+    pub(super) heads: Heads,
+    pub(super) context: usize,
+    /// By token: where in its row its document begins.
+    pub(super) starts: &'a [u32],
+}
+
+/// One head of queries in one row, with the keys and values that serve it.
+struct Head<'a> {
+    q: View<'a>,
+    k: View<'a>,
+    v: View<'a>,
+    starts: &'a [u32],
+    scale: f32,
+}
+
+impl<'a> Projected<'a> {
+    fn rows(&self) -> usize {
+        self.starts.len() / self.context.max(1)
+    }
+
+    fn tokens(&self, row: usize) -> Range<usize> {
+        row * self.context..(row + 1) * self.context
+    }
+
+    /// Columns of a head of queries, and of the keys and values that serve it.
+    fn columns(&self, head: usize) -> [Range<usize>; 3] {
+        let Heads { queries, keys, width } = self.heads;
+        let served = head / (queries / keys);
+        [head, queries + served, queries + keys + served]
+            .map(|place| place * width..(place + 1) * width)
+    }
+
+    fn head(&self, row: usize, head: usize) -> Head<'a> {
+        let (packed, width) = (self.heads.packed(), self.heads.width);
+        let begin = self.tokens(row).start * packed;
+        let [q, k, v] = self.columns(head).map(|columns| {
+            View::new(&self.packed[begin + columns.start..], self.context, width, packed)
+        });
+        let starts = &self.starts[self.tokens(row)];
+        Head { q, k, v, starts, scale: 1.0 / count(width).sqrt() }
+    }
+}
+
+/// Some queries of a row, and all keys that any of them looks at.
+struct Block {
+    queries: Range<usize>,
+    keys: Range<usize>,
+}
+
+fn blocks(context: usize, starts: &[u32]) -> impl Iterator<Item = Block> + '_ {
+    let step = queries(context);
+    (0..context).step_by(step).map(move |begin| {
+        let queries = begin..(begin + step).min(context);
+        // documents follow one another, so the first query looks back farthest
+        Block { keys: starts[begin] as usize..queries.end, queries }
+    })
+}
+
+impl Block {
+    /// Where in its scores a query finds the keys that it may look at.
+    fn seen(&self, query: usize, starts: &[u32]) -> Range<usize> {
+        starts[query] as usize - self.keys.start..query + 1 - self.keys.start
+    }
+}
+
+/// `log_partition` is (rows, heads, context).
+pub(super) fn forward(
+    threads: &Threads,
+    of: Projected<'_>,
+    (y, log_partition): (&mut [f32], &mut [f32]),
+    scratch: &mut [f32],
+) {
+    let (heads, context) = (of.heads, of.context);
+    let y = Grid::new(y, heads.joined());
+    let per_thread = scratch.len() / threads.count();
+    let scratch = &mut scratch[..per_thread * threads.count()];
+    let pairs = of.rows() * heads.queries;
+    threads.split_with(
+        pairs,
+        [(&mut log_partition[..pairs * context], context)],
+        (scratch, per_thread),
+        |pairs, [log_partition], scratch| {
+            for (pair, log_partition) in pairs.zip(log_partition.chunks_exact_mut(context)) {
+                let (row, head) = (pair / heads.queries, pair % heads.queries);
+                let columns = head * heads.width..(head + 1) * heads.width;
+                // SAFETY: every pair of row and head is one thread's.
+                let mut y = unsafe { y.block(&of.tokens(row), &columns) };
+                of.head(row, head).attend(&mut y, log_partition, scratch);
+            }
+        },
+    );
+}
+
+impl Head<'_> {
+    fn attend(&self, y: &mut ViewMut<'_>, log_partition: &mut [f32], scratch: &mut [f32]) {
+        for block in blocks(self.starts.len(), self.starts) {
+            let (queries, keys) = (block.queries.clone(), block.keys.clone());
+            let scores = &mut scratch[..queries.len() * keys.len()];
+            let (q, k) = (self.q.some_rows(&queries), self.k.some_rows(&keys));
+            let into = ViewMut::dense(scores, keys.len());
+            product(into, Onto::Fresh, 1.0, q, k.transposed());
+            for (query, scores) in queries.clone().zip(scores.chunks_exact_mut(keys.len())) {
+                let seen = block.seen(query, self.starts);
+                log_partition[query] = soften(scores, &seen, self.scale);
+            }
+            let weights = View::dense(scores, keys.len());
+            let v = self.v.some_rows(&keys);
+            product(y.some_rows(&queries), Onto::Fresh, 1.0, weights, v);
+        }
+    }
+}
+
+vectorized! {
+    /// Scores of one query become weights, 0 where it may not look; returns its log-partition.
+    fn soften(scores: &mut [f32], seen: &Range<usize>, scale: f32) -> f32 {
+        scores[..seen.start].fill(0.0);
+        scores[seen.end..].fill(0.0);
+        let seen = &mut scores[seen.clone()];
+        let top = max(seen);
+        for score in seen.iter_mut() {
+            *score = exp((*score - top) * scale);
+        }
+        let total = sum(seen);
+        let share = 1.0 / total;
+        for weight in seen.iter_mut() {
+            *weight *= share;
+        }
+        top * scale + total.ln()
+    }
+}
+
+/// What the forward pass left.
+#[derive(Clone, Copy)]
+pub(super) struct Attended<'a> {
+    pub(super) y: &'a [f32],
+    pub(super) log_partition: &'a [f32],
+}
+
+pub(super) fn backward<'a>(
+    threads: &Threads,
+    of: Projected<'_>,
+    attended: Attended<'a>,
+    (dy, dpacked): (&'a [f32], &mut [f32]),
+    scratch: &mut [f32],
+) {
+    let (heads, context) = (of.heads, of.context);
+    let dpacked = Grid::new(dpacked, heads.packed());
+    let per_thread = scratch.len() / threads.count();
+    let scratch = &mut scratch[..per_thread * threads.count()];
+    let served = heads.queries / heads.keys;
+    let nothing: [(&mut [f32], usize); 0] = [];
+    // keys and values gather from all heads that they serve: these are one thread's
+    let pairs = of.rows() * heads.keys;
+    threads.split_with(pairs, nothing, (scratch, per_thread), |pairs, [], scratch| {
+        for pair in pairs {
+            let (row, key) = (pair / heads.keys, pair % heads.keys);
+            let tokens = of.tokens(row);
+            let [_, k, v] = of.columns(key * served);
+            // SAFETY: every pair of row and head of keys is one thread's, with the queries it serves.
+            let (mut dk, mut dv) =
+                unsafe { (dpacked.block(&tokens, &k), dpacked.block(&tokens, &v)) };
+            for token in 0..context {
+                dk.row(token).fill(0.0);
+                dv.row(token).fill(0.0);
+            }
+            for head in key * served..(key + 1) * served {
+                let [q, ..] = of.columns(head);
+                // SAFETY: as above.
+                let mut dq = unsafe { dpacked.block(&tokens, &q) };
+                let joined = tokens.start * heads.joined() + head * heads.width;
+                let of_head = |values: &'a [f32]| {
+                    View::new(&values[joined..], context, heads.width, heads.joined())
+                };
+                let seen = Seen {
+                    y: of_head(attended.y),
+                    dy: of_head(dy),
+                    log_partition: &attended.log_partition
+                        [(row * heads.queries + head) * context..][..context],
+                };
+                of.head(row, head).go_back(&seen, [&mut dq, &mut dk, &mut dv], scratch);
+            }
+        }
+    });
+}
+
+/// One head's output, its gradient, and its log-partitions.
+struct Seen<'a> {
+    y: View<'a>,
+    dy: View<'a>,
+    log_partition: &'a [f32],
+}
+
+impl Head<'_> {
+    fn go_back(&self, seen: &Seen<'_>, [dq, dk, dv]: [&mut ViewMut<'_>; 3], scratch: &mut [f32]) {
+        for block in blocks(self.starts.len(), self.starts) {
+            let (queries, keys) = (block.queries.clone(), block.keys.clone());
+            let size = queries.len() * keys.len();
+            let (weights, dscores) = scratch[..2 * size].split_at_mut(size);
+            let (q, k) = (self.q.some_rows(&queries), self.k.some_rows(&keys));
+            let (v, dy) = (self.v.some_rows(&keys), seen.dy.some_rows(&queries));
+            let width = keys.len();
+            product(ViewMut::dense(weights, width), Onto::Fresh, 1.0, q, k.transposed());
+            product(ViewMut::dense(dscores, width), Onto::Fresh, 1.0, dy, v.transposed());
+            let rows = weights.chunks_exact_mut(width).zip(dscores.chunks_exact_mut(width));
+            for (query, (weights, dscores)) in queries.clone().zip(rows) {
+                let keys = block.seen(query, self.starts);
+                let (y, dy) = (seen.y.row(query), seen.dy.row(query));
+                differentiate(
+                    (weights, dscores),
+                    &keys,
+                    self.scale,
+                    seen.log_partition[query],
+                    (y, dy),
+                );
+            }
+            let (weights, dscores) = (View::dense(weights, width), View::dense(dscores, width));
+            product(dv.some_rows(&keys), Onto::Sum, 1.0, weights.transposed(), dy);
+            product(dq.some_rows(&queries), Onto::Fresh, 1.0, dscores, k);
+            product(dk.some_rows(&keys), Onto::Sum, 1.0, dscores.transposed(), q);
+        }
+    }
+}
+
+vectorized! {
+    /// Of one query: scores become weights, and the weights' gradient becomes the scores'.
+    fn differentiate(
+        rows: (&mut [f32], &mut [f32]),
+        seen: &Range<usize>,
+        scale: f32,
+        log_partition: f32,
+        ys: (&[f32], &[f32]),
+    ) {
+        let (weights, dscores) = rows;
+        for row in [&mut *weights, &mut *dscores] {
+            row[..seen.start].fill(0.0);
+            row[seen.end..].fill(0.0);
+        }
+        let mean = dot(ys.0, ys.1);
+        let places = weights[seen.clone()].iter_mut().zip(&mut dscores[seen.clone()]);
+        for (weight, dscore) in places {
+            *weight = exp((*weight).mul_add(scale, -log_partition));
+            *dscore = *weight * (*dscore - mean) * scale;
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a head is narrow")]
+fn count(of: usize) -> f32 {
+    of as f32
+}

@@ -1,0 +1,238 @@
+//! Loops for the widest vectors that the processor has.
+//!
+//! An operation's inner function is written once, in plain loops, and compiled three times by
+//! [`vectorized`]: for AVX-512, for AVX2 with FMA, and for whatever is there. What it calls is inlined
+//! always, or it would be compiled for the last alone.
+
+use std::sync::OnceLock;
+
+/// What the processor can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Level {
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    Plain,
+}
+
+pub(super) fn level() -> Level {
+    static LEVEL: OnceLock<Level> = OnceLock::new();
+    *LEVEL.get_or_init(|| {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let has_fma = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            let has_512 = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl");
+            if has_fma && has_512 {
+                return Level::Avx512;
+            }
+            if has_fma {
+                return Level::Avx2;
+            }
+        }
+        Level::Plain
+    })
+}
+
+/// Defines a function whose body is compiled for each [`Level`], and chosen when it is called.
+macro_rules! vectorized {
+    ($(#[$attribute:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
+        $(#[$attribute])*
+        #[expect(unsafe_code, reason = "a level is chosen only where it was detected")]
+        $visibility fn $name($($argument: $type),*) $(-> $result)? {
+            #[inline(always)]
+            fn body($($argument: $type),*) $(-> $result)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+            fn avx512($($argument: $type),*) $(-> $result)? {
+                body($($argument),*)
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2($($argument: $type),*) $(-> $result)? {
+                body($($argument),*)
+            }
+
+            match $crate::cpu::vector::level() {
+                // SAFETY: the processor has what the function is compiled for.
+                #[cfg(target_arch = "x86_64")]
+                $crate::cpu::vector::Level::Avx512 => unsafe { avx512($($argument),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                $crate::cpu::vector::Level::Avx2 => unsafe { avx2($($argument),*) },
+                $crate::cpu::vector::Level::Plain => body($($argument),*),
+            }
+        }
+    };
+}
+pub(super) use vectorized;
+
+/// Numbers that are summed apart: addition may not be reordered by the compiler.
+const LANES: usize = 64;
+
+#[inline(always)]
+fn fold(
+    len: usize,
+    mut chunk: impl FnMut(usize, &mut [f32; LANES]),
+    mut rest: impl FnMut(usize) -> f32,
+) -> f32 {
+    let mut lanes = [0.0_f32; LANES];
+    let whole = len / LANES * LANES;
+    for at in (0..whole).step_by(LANES) {
+        chunk(at, &mut lanes);
+    }
+    let mut width = LANES;
+    while 1 < width {
+        width /= 2;
+        for lane in 0..width {
+            lanes[lane] += lanes[lane + width];
+        }
+    }
+    let mut sum = lanes[0];
+    for at in whole..len {
+        sum += rest(at);
+    }
+    sum
+}
+
+#[inline(always)]
+pub(super) fn sum(a: &[f32]) -> f32 {
+    fold(
+        a.len(),
+        |at, lanes| {
+            let a = &a[at..at + LANES];
+            for lane in 0..LANES {
+                lanes[lane] += a[lane];
+            }
+        },
+        |at| a[at],
+    )
+}
+
+#[inline(always)]
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let b = &b[..a.len()];
+    fold(
+        a.len(),
+        |at, lanes| {
+            let (a, b) = (&a[at..at + LANES], &b[at..at + LANES]);
+            for lane in 0..LANES {
+                lanes[lane] = a[lane].mul_add(b[lane], lanes[lane]);
+            }
+        },
+        |at| a[at] * b[at],
+    )
+}
+
+/// The sum of squares: short stretches in f32, then in f64.
+#[inline(always)]
+pub(super) fn square(a: &[f32]) -> f64 {
+    a.chunks(16 * LANES).map(|part| f64::from(dot(part, part))).sum()
+}
+
+/// The largest, or NaN if there is one: a fold by `f32::max` would hide it.
+#[inline(always)]
+pub(super) fn max(a: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let mut is_nan = [false; LANES];
+    let chunks = a.chunks_exact(LANES);
+    let mut top = f32::NEG_INFINITY;
+    let mut has_nan = false;
+    for a in chunks.remainder() {
+        has_nan |= a.is_nan();
+        top = top.max(*a);
+    }
+    for a in chunks {
+        for lane in 0..LANES {
+            is_nan[lane] |= a[lane].is_nan();
+            lanes[lane] = if lanes[lane] < a[lane] { a[lane] } else { lanes[lane] };
+        }
+    }
+    for lane in 0..LANES {
+        has_nan |= is_nan[lane];
+        top = top.max(lanes[lane]);
+    }
+    if has_nan { f32::NAN } else { top }
+}
+
+/// e^x within 3e-7 of the true value, relatively; NaN stays NaN, what overflows is infinite, and
+/// below -87 it is e^-87 instead of a denormal.
+///
+/// x = n ln 2 + r with |r| <= ln 2 / 2; 2^n by its bits, e^r by its Taylor series to r^7.
+#[inline(always)]
+pub(super) fn exp(x: f32) -> f32 {
+    /// Adding and taking away 1.5 * 2^23 rounds to an integer, kept in the low bits.
+    const ROUND: f32 = 12_582_912.0;
+    const LN_2_HIGH: f32 = 0.693_359_4;
+    const LN_2_LOW: f32 = -2.121_944_4e-4;
+    let clamped = if x < -87.0 { -87.0 } else { x };
+    let clamped = if clamped > 89.0 { 89.0 } else { clamped };
+    let shifted = clamped.mul_add(std::f32::consts::LOG2_E, ROUND);
+    let n = shifted - ROUND;
+    let r = n.mul_add(-LN_2_LOW, n.mul_add(-LN_2_HIGH, clamped));
+    let series = (1.0 / 5040.0_f32).mul_add(r, 1.0 / 720.0);
+    let series = series.mul_add(r, 1.0 / 120.0);
+    let series = series.mul_add(r, 1.0 / 24.0);
+    let series = series.mul_add(r, 1.0 / 6.0);
+    let series = series.mul_add(r, 0.5);
+    let series = series.mul_add(r, 1.0);
+    let series = series.mul_add(r, 1.0);
+    // In two halves: 2^128 is no f32, but the product of both may be one.
+    let bits = shifted.to_bits().wrapping_sub(ROUND.to_bits()).cast_signed();
+    let half = bits >> 1;
+    let power = |n: i32| f32::from_bits(((n + 127) << 23).cast_unsigned());
+    series * power(half) * power(bits - half)
+}
+
+/// 1 / (1 + e^-x)
+#[inline(always)]
+pub(super) fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exp_is_close_everywhere() {
+        let mut x = -87.0_f32;
+        while x < 88.7 {
+            let error = (f64::from(exp(x)) / f64::from(x).exp() - 1.0).abs();
+            assert!(error < 3e-7, "e^{x}: off by {error}");
+            x += 0.003_7;
+        }
+        assert_eq!(exp(0.0), 1.0);
+        assert!(exp(f32::NEG_INFINITY) < 2e-38);
+        assert_eq!(exp(100.0), f32::INFINITY);
+        assert!(exp(f32::NAN).is_nan());
+        assert_eq!((sigmoid(0.0), sigmoid(100.0)), (0.5, 1.0));
+    }
+
+    #[test]
+    fn nothing_is_missed_at_any_length() {
+        for length in 0..300_u16 {
+            let a: Vec<f32> = (0..length).map(|at| f32::from(at % 37)).collect();
+            let expected: f32 = a.iter().sum();
+            assert_eq!(sum(&a), expected);
+            assert_eq!(dot(&a, &a), a.iter().map(|a| a * a).sum::<f32>());
+            assert_eq!(square(&a), a.iter().map(|a| f64::from(a * a)).sum::<f64>());
+            let largest = a.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            assert_eq!(max(&a), largest);
+        }
+    }
+
+    #[test]
+    fn a_nan_is_found_wherever_it_is() {
+        for at in 0..150 {
+            let mut a = vec![1.0; 150];
+            a[at] = f32::NAN;
+            assert!(max(&a).is_nan() && sum(&a).is_nan() && square(&a).is_nan(), "at {at}");
+        }
+    }
+}

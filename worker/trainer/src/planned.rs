@@ -1,0 +1,222 @@
+//! The engine that runs are trained with: a static plan over buffers from one arena, for any
+//! [`Backend`].
+//!
+//! There is no tape. The order of operations and the place of every number are known before the
+//! first step: [`plan`] says where things lie and what is kept, `forward.rs` and `backward.rs` are
+//! the model read top to bottom, and a backend does the arithmetic. Names are those of
+//! `reference/model.rs`, which is the truth that this is held to.
+
+mod arena;
+mod backend;
+mod backward;
+mod forward;
+mod layout;
+mod plan;
+
+use assay_api::spec::AdamW;
+
+use crate::engine::{
+    Batch, Engine, HostTensor, Numbers, Settings, State, Tensors, Update, Verdict,
+};
+use crate::model::Config;
+use crate::moments;
+
+pub use arena::{Arena, Bytes, Formats, Line, Region};
+pub use backend::{
+    Backend, Heads, Losses, Matrix, Norm, Onto, Parameters, Rates, Squares, Turn, Weights,
+};
+pub use layout::{Layout, Named, Span};
+pub use plan::{Activations, Block, Keep, Plan, Shape, TooLarge};
+
+#[derive(Debug)]
+pub struct Planned<B> {
+    config: Config,
+    settings: Settings,
+    plan: Plan,
+    backend: B,
+    /// Updates applied: the bias correction counts these, not the steps that were skipped.
+    updates: u64,
+    /// Sums over the targets of the step's micro-batches so far, already weighted.
+    loss: f64,
+    z: f64,
+}
+
+impl<B: Backend> Planned<B> {
+    /// A model with these weights and an optimizer that has not stepped. `make` gets the plan and
+    /// makes the backend with its arena.
+    pub fn new(
+        config: &Config,
+        settings: Settings,
+        plan: Plan,
+        backend: B,
+        weights: &Tensors,
+    ) -> anyhow::Result<Self> {
+        let mut engine =
+            Self { config: *config, settings, plan, backend, updates: 0, loss: 0.0, z: 0.0 };
+        let rotations = config.rotations(engine.plan.rope.rows);
+        engine.backend.write(engine.plan.rope.region, &rotations);
+        engine.put_weights(weights)?;
+        Ok(engine)
+    }
+
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The gradient summed so far, under each parameter's name.
+    #[must_use]
+    pub fn grads(&self) -> Tensors {
+        self.tensors(self.plan.parameters.grads)
+    }
+
+    fn put_weights(&mut self, weights: &Tensors) -> anyhow::Result<()> {
+        for named in &self.plan.layout.named {
+            let Some(tensor) = weights.get(&named.name) else {
+                anyhow::bail!("the weights lack {}", named.name);
+            };
+            anyhow::ensure!(tensor.shape == named.shape, "{} has another shape", named.name);
+            self.backend.write(named.of(self.plan.parameters.weights), &tensor.values);
+        }
+        Ok(())
+    }
+
+    fn tensors(&self, all: Region) -> Tensors {
+        let tensor = |named: &Named| {
+            let region = named.of(all);
+            let mut values = vec![0.0; region.len];
+            self.backend.read(region, &mut values);
+            (named.name.clone(), HostTensor { shape: named.shape.clone(), values })
+        };
+        self.plan.layout.named.iter().map(tensor).collect()
+    }
+}
+
+impl<B: Backend> Engine for Planned<B> {
+    fn accumulate(&mut self, batch: &Batch, weight: f64) -> anyhow::Result<()> {
+        self.check(batch)?;
+        let rows = (self.plan.training.tokens / batch.context.max(1)).max(1);
+        if rows < batch.rows {
+            for part in batch.split(batch.rows.div_ceil(rows)) {
+                self.accumulate(&part, weight)?;
+            }
+            return Ok(());
+        }
+        anyhow::ensure!(
+            batch.inputs.len() <= self.plan.training.tokens,
+            "a row of {} tokens, where there is room for {}",
+            batch.context,
+            self.plan.training.tokens
+        );
+        self.backend.load(batch);
+        let tokens = batch.inputs.len();
+        let weights = Weights { target: weight, z: self.settings.z_loss * weight };
+        self.forward(tokens);
+        self.differentiate_head(tokens, weights);
+        self.backward(tokens);
+        let losses = self.backend.losses();
+        self.loss += losses.nats * weight;
+        self.z += losses.z * weight;
+        Ok(())
+    }
+
+    fn update(&mut self, update: Update) -> anyhow::Result<Option<Numbers>> {
+        let (loss, z) = (std::mem::take(&mut self.loss), std::mem::take(&mut self.z));
+        let parameters = self.plan.parameters;
+        let grad_norm = self.backend.square(parameters.grads).sqrt();
+        let verdict = if loss.is_finite() && grad_norm.is_finite() {
+            Verdict::Applied
+        } else {
+            Verdict::Skipped
+        };
+        let squares = match verdict {
+            Verdict::Applied => {
+                self.updates += 1;
+                let AdamW { beta1, beta2, eps, weight_decay } = self.settings.adamw;
+                let clip = self.settings.clip;
+                let rates = Rates {
+                    beta1,
+                    beta2,
+                    eps,
+                    weight_decay,
+                    lr: update.lr,
+                    updates: self.updates,
+                    grad_scale: if clip < grad_norm { clip / grad_norm } else { 1.0 },
+                };
+                self.backend.adamw(&parameters, &rates)
+            }
+            Verdict::Skipped => {
+                self.backend.zero(parameters.grads);
+                Squares { weights: self.backend.square(parameters.weights), update: 0.0 }
+            }
+        };
+        let (param_norm, update_norm) = (squares.weights.sqrt(), squares.update.sqrt());
+        let step = update.step;
+        Ok(Some(Numbers { step, loss, z, grad_norm, param_norm, update_norm, verdict }))
+    }
+
+    fn settle(&mut self) -> anyhow::Result<Option<Numbers>> {
+        Ok(None)
+    }
+
+    fn log_likelihoods(&mut self, batch: &Batch) -> anyhow::Result<Vec<f32>> {
+        self.check(batch)?;
+        let rows = (self.plan.scoring.tokens / batch.context.max(1)).max(1);
+        let mut all = vec![0.0; batch.inputs.len()];
+        for row in (0..batch.rows).step_by(rows) {
+            let part = batch.part(row, rows.min(batch.rows - row));
+            let tokens = part.inputs.len();
+            anyhow::ensure!(
+                tokens <= self.plan.scoring.tokens,
+                "a row of {} tokens, where there is room for {}",
+                part.context,
+                self.plan.scoring.tokens
+            );
+            self.backend.load(&part);
+            let likelihoods = self.score(tokens);
+            self.backend.read(likelihoods, &mut all[row * batch.context..][..tokens]);
+        }
+        Ok(all)
+    }
+
+    fn save(&self) -> anyhow::Result<State> {
+        let Parameters { weights, first, second, .. } = self.plan.parameters;
+        let optimizer = moments::pack(&self.tensors(first), &self.tensors(second), self.updates);
+        Ok(State { weights: self.tensors(weights), optimizer })
+    }
+
+    fn load(&mut self, state: &State) -> anyhow::Result<()> {
+        (self.loss, self.z) = (0.0, 0.0);
+        self.put_weights(&state.weights)?;
+        let Parameters { first, second, grads, .. } = self.plan.parameters;
+        for named in &self.plan.layout.named {
+            let moments = moments::of(&state.optimizer, &named.name, &named.shape)?;
+            self.backend.write(named.of(first), moments.first);
+            self.backend.write(named.of(second), moments.second);
+        }
+        self.updates = moments::updates(&state.optimizer)?;
+        self.backend.zero(grads);
+        Ok(())
+    }
+}
+
+impl<B: Backend> Planned<B> {
+    /// What no operation checks.
+    fn check(&self, batch: &Batch) -> anyhow::Result<()> {
+        let vocabulary = self.config.vocabulary;
+        let outside = |token: &u32| vocabulary <= *token as usize;
+        let target = |token: &u32| *token != crate::data::IGNORED && outside(token);
+        let found = batch.inputs.iter().find(|token| outside(token));
+        if let Some(token) = found.or_else(|| batch.targets.iter().find(|token| target(token))) {
+            anyhow::bail!("token {token} lies outside the model's vocabulary of {vocabulary}");
+        }
+        let positions = self.plan.rope.rows;
+        let far = batch.positions.iter().find(|position| positions <= **position as usize);
+        match far {
+            None => Ok(()),
+            Some(position) => anyhow::bail!(
+                "position {position} of a document, where rotations are known for {positions}"
+            ),
+        }
+    }
+}
