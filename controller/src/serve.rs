@@ -76,7 +76,7 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
         pools,
         key,
         name: format!("{}:{}", listen, std::process::id()),
-        engine: Engine::Reference,
+        engine: Engine::Cpu,
         lease_ms: u64::try_from(lease.as_millis())?,
         folder: path_text(&folder)?,
         shutdown: CancellationToken::new(),

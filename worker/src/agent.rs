@@ -22,6 +22,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Attempt;
+use crate::memory;
 use crate::recorder::{Recorder, relative};
 use crate::reporter::{self, Carried, Shared, Standing};
 use crate::spool::Spool;
@@ -204,6 +205,7 @@ fn train(
         attempt: place.attempt.attempt,
         resume: place.resume.clone(),
         threads: spec.train.devices as usize,
+        memory: memory::limit(),
     };
     let outcome = assay_trainer::train(spec, &inputs, recorder).map_err(|error| {
         let (is_final, step) = (error.is_final(), recorder.step());

@@ -12,6 +12,7 @@ use assay_trainer::data::{self, Dataset};
 use assay_trainer::{Inputs, Measurement, Outcome, Phase, Saved, Stepped, Watcher, checkpoint};
 
 use crate::config::Train;
+use crate::memory;
 
 /// Steps between two lines.
 const PRINT_EVERY: u64 = 10;
@@ -45,6 +46,7 @@ pub fn run(options: &Train) -> anyhow::Result<()> {
         attempt: resume.as_ref().map_or(1, |found| found.attempt),
         resume: resume.map(|found| found.folder),
         threads: spec.train.devices as usize,
+        memory: memory::limit(),
     };
     match assay_trainer::train(&spec, &inputs, &mut Printer)? {
         Outcome::Finished { step, checkpoint, .. } => {

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use assay_api::RunId;
 use assay_api::worker::env;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::data::Data;
 
-/// Runs attempts of Assay: trains, evaluates, reports. Most of it is started by a controller; `train`
-/// and `data` are for people.
+/// Runs attempts of Assay: trains, evaluates, reports. Most of it is started by a controller; `train`,
+/// `plan` and `data` are for people.
 #[derive(Debug, Parser)]
 #[command(name = "assay-worker", version)]
 pub struct Config {
@@ -26,6 +26,8 @@ pub enum Command {
     Supervise(Supervise),
     /// Train one run from a JSON spec, without a controller.
     Train(Train),
+    /// Print what an engine would keep in memory, line by line, without owning the machine.
+    Plan(Plan),
     /// Work on data.
     #[command(subcommand)]
     Data(Data),
@@ -71,6 +73,36 @@ pub struct Supervise {
     /// The program and its arguments.
     #[arg(last = true, required = true, value_name = "PROGRAM")]
     pub program: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// A preset, such as llama-8b, or a folder with a config.json.
+    #[arg(long, value_name = "PRESET|FOLDER")]
+    pub model: String,
+    /// Tokens of a sequence.
+    #[arg(long, value_name = "TOKENS")]
+    pub context: usize,
+    /// What there is: 24GB, 80GiB.
+    #[arg(long, value_name = "BYTES")]
+    pub memory: Option<String>,
+    /// Sequences of a micro-batch.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub rows: usize,
+    /// How numbers are kept: f32 as the CPU's engine does, or bf16 with exact f32 masters, as on GPUs.
+    /// Statistics and moments are f32 in both.
+    #[arg(long, value_enum, default_value_t)]
+    pub precision: Precision,
+    /// Threads, which need some scratch each.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub threads: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Precision {
+    #[default]
+    F32,
+    Bf16,
 }
 
 #[derive(Debug, Args)]

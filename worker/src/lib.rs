@@ -14,6 +14,8 @@ pub mod by_hand;
 pub mod clock;
 pub mod config;
 pub mod data;
+pub mod memory;
+pub mod plan;
 pub mod recorder;
 pub mod reporter;
 pub mod spool;

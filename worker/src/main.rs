@@ -5,7 +5,7 @@ use std::process::{Command as Process, ExitCode};
 
 use assay_trainer::memory::keep_freed_memory;
 use assay_worker::config::{Command, Config};
-use assay_worker::{agent, by_hand, data, supervise};
+use assay_worker::{agent, by_hand, data, plan, supervise};
 use clap::Parser;
 
 /// The libraries below the trainer bring threads of their own; the trainer splits the work itself,
@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Command::Train(options) => prepared().and_then(|()| by_hand::run(&options)).map(|()| 0),
         Command::Supervise(options) => supervise::run(&options),
         Command::Data(command) => data::run(&command).map(|()| 0),
+        Command::Plan(options) => plan::run(&options).map(|()| 0),
     };
     match done {
         Ok(status) => ExitCode::from(u8::try_from(status).unwrap_or(1)),

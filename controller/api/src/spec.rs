@@ -154,8 +154,10 @@ pub struct AdamW {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Engine {
-    /// candle-core with autograd, f32, on the CPU.
+    /// candle-core with autograd, f32, on the CPU: the truth, and slow.
     Reference,
+    /// A static plan on the CPU, f32.
+    Cpu,
 }
 
 /// What is measured, and at which steps (a measurement at step s sees s updates). Not in the point.

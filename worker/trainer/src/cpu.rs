@@ -22,7 +22,7 @@ use crate::engine::{Batch, Settings, Tensors};
 use crate::model::Config;
 use crate::planned::{
     Backend, Formats, Heads, Losses, Matrix, Norm, Onto, Parameters, Plan, Planned, Rates, Region,
-    Shape, Squares, Turn, Weights,
+    Shape, Squares, TooLarge, Turn, Weights,
 };
 use product::{View, ViewMut, product};
 use threads::Threads;
@@ -46,19 +46,33 @@ pub struct Cpu {
 }
 
 impl Cpu {
+    /// With an arena of so many bytes, some of it scratch, for batches of so many tokens.
+    ///
     /// # Errors
     /// The memory or the threads cannot be had.
-    pub fn new(plan: &Plan, threads: usize) -> anyhow::Result<Self> {
-        let numbers = plan.bytes.div_ceil(SIZE) + LINE / SIZE;
+    pub fn new(
+        bytes: usize,
+        workspace: Region,
+        tokens: usize,
+        threads: usize,
+    ) -> anyhow::Result<Self> {
+        let numbers = bytes.div_ceil(SIZE) + LINE / SIZE;
         let mut memory = Vec::new();
         memory.try_reserve_exact(numbers)?;
         memory.resize(numbers, 0.0);
         let begin = memory.as_ptr().align_offset(LINE);
         let threads = Threads::new(threads)?;
-        let tokens = plan.training.tokens.max(plan.scoring.tokens);
         let batch = Batch::with_room_for(tokens);
         let (losses, sums) = (Losses::default(), vec![0.0; 2 * threads.count()]);
-        Ok(Self { memory, begin, workspace: plan.workspace, threads, batch, losses, sums })
+        Ok(Self { memory, begin, workspace, threads, batch, losses, sums })
+    }
+
+    /// With a limit in bytes, what does not fit is computed again instead of kept.
+    ///
+    /// # Errors
+    /// The limit is too low even so.
+    pub fn plan(config: &Config, shape: &Shape, limit: Option<usize>) -> Result<Plan, TooLarge> {
+        Plan::within(config, shape, Self::formats(), Self::workspace(config, shape), limit)
     }
 
     fn range(&self, region: Region) -> Range<usize> {
@@ -267,20 +281,18 @@ fn single(value: f64) -> f32 {
 }
 
 impl Planned<Cpu> {
-    /// The engine on this machine's processor. With a limit in bytes it keeps less and computes more.
+    /// The engine on this machine's processor.
     ///
     /// # Errors
-    /// The limit is too low, or the memory is not there, or these are not the model's weights.
+    /// The memory is not there, or these are not the model's weights.
     pub fn on_cpu(
         config: &Config,
         settings: Settings,
-        shape: &Shape,
-        limit: Option<usize>,
+        plan: Plan,
         weights: &Tensors,
     ) -> anyhow::Result<Self> {
-        let workspace = Cpu::workspace(config, shape);
-        let plan = Plan::within(config, shape, Cpu::formats(), workspace, limit)?;
-        let backend = Cpu::new(&plan, settings.threads)?;
+        let tokens = plan.training.tokens.max(plan.scoring.tokens);
+        let backend = Cpu::new(plan.bytes, plan.workspace, tokens, settings.threads)?;
         Self::new(config, settings, plan, backend, weights)
     }
 }

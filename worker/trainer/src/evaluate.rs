@@ -58,6 +58,14 @@ impl Exam {
         Ok(Self { heldout_at: spec.eval.heldout_at.clone(), heldout, tasks })
     }
 
+    /// Tokens of the longest sequence that is scored.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        let heldout = self.heldout.values().flatten().map(|heldout| &heldout.sequence);
+        let asked = self.tasks.values().flat_map(|questions| &questions.sequences);
+        heldout.chain(asked).map(|sequence| sequence.inputs.len()).max().unwrap_or(0)
+    }
+
     #[must_use]
     pub fn is_due(&self, step: u64) -> bool {
         self.heldout_at.contains(&step) || self.tasks.values().any(|task| task.at.contains(&step))

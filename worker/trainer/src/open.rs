@@ -8,12 +8,14 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::checkpoint::{self, Progress};
+use crate::cpu::Cpu;
 use crate::data::{Dataset, Mixture, hex, vocabulary_size};
 use crate::engine::{Engine, Settings, State};
 use crate::evaluate::Exam;
 use crate::hugging_face::{self, Loaded};
 use crate::initial;
 use crate::model::{preset, presets};
+use crate::planned::{Planned, Shape};
 use crate::reference::Reference;
 use crate::watcher::{Inputs, TrainError};
 
@@ -44,9 +46,23 @@ pub(crate) fn open<'a>(spec: &TrainSpec, inputs: &'a Inputs) -> Result<Opened<'a
         threads: inputs.threads,
     };
     let Loaded { config, json, weights } = model;
+    let longest = u32::try_from(config.context).unwrap_or(u32::MAX);
+    let exam = Exam::new(spec, &inputs.datasets, longest)?;
     let mut engine: Box<dyn Engine> = match spec.train.engine {
         EngineName::Reference => {
             Box::new(Reference::new(&config, settings, &weights).map_err(TrainError::Engine)?)
+        }
+        EngineName::Cpu => {
+            let shape = Shape {
+                rows: spec.train.micro_batch as usize,
+                context: spec.train.context as usize,
+                longest: exam.longest(),
+                threads: inputs.threads,
+            };
+            let plan = Cpu::plan(&config, &shape, inputs.memory)?;
+            Box::new(
+                Planned::on_cpu(&config, settings, plan, &weights).map_err(TrainError::Engine)?,
+            )
         }
     };
     let (mut progress, mut saved) = (Progress::default(), None);
@@ -58,11 +74,10 @@ pub(crate) fn open<'a>(spec: &TrainSpec, inputs: &'a Inputs) -> Result<Opened<'a
     }
     let datasets: BTreeMap<String, &Dataset> =
         inputs.datasets.iter().map(|(name, dataset)| (name.clone(), dataset)).collect();
-    let longest = u32::try_from(config.context).unwrap_or(u32::MAX);
     Ok(Opened {
         engine,
         mixture: Mixture::new(&datasets, &spec.data.mixture, spec.train.seed, spec.train.context)?,
-        exam: Exam::new(spec, &inputs.datasets, longest)?,
+        exam,
         config: hugging_face::json(&config, &json),
         progress,
         saved,

@@ -9,6 +9,7 @@ use crate::checkpoint::CheckpointError;
 use crate::data::{DataError, Dataset};
 use crate::engine::Verdict;
 use crate::hugging_face::ModelError;
+use crate::planned::TooLarge;
 use crate::task::TaskError;
 
 /// Everything that a run reads and writes, found and opened by the caller.
@@ -24,6 +25,8 @@ pub struct Inputs {
     /// The complete checkpoint to go on from.
     pub resume: Option<PathBuf>,
     pub threads: usize,
+    /// Bytes that the engine may take for itself; without a limit it keeps everything it can use.
+    pub memory: Option<usize>,
 }
 
 /// The world, as far as the loop knows it. Nothing here may wait for a network.
@@ -139,6 +142,8 @@ pub enum TrainError {
     Checkpoint(#[from] CheckpointError),
     #[error("the checkpoint in {} cannot be resumed: {problem}", folder.display())]
     Resume { folder: PathBuf, problem: String },
+    #[error("the model does not fit into the memory there is: {0}")]
+    TooLarge(#[from] TooLarge),
     #[error("the engine failed")]
     Engine(#[source] anyhow::Error),
     #[error("cannot carry reports into a checkpoint")]
@@ -150,7 +155,7 @@ impl TrainError {
     #[must_use]
     pub fn is_final(&self) -> bool {
         match self {
-            Self::Spec(_) | Self::TaskChanged { .. } => true,
+            Self::Spec(_) | Self::TaskChanged { .. } | Self::TooLarge(_) => true,
             Self::Data(error) => error.is_final(),
             Self::Task { source, .. } => source.is_final(),
             Self::Base(ModelError::Config { .. } | ModelError::Unfit { .. }) => true,

@@ -5,9 +5,11 @@
 use std::path::{Path, PathBuf};
 
 use assay_api::spec::{AdamW, Lr, Schedule};
+use assay_trainer::cpu::Cpu;
 use assay_trainer::data::{IGNORED, Sequence};
-use assay_trainer::engine::{Batch, Engine as _, Settings, Update, Verdict};
-use assay_trainer::hugging_face;
+use assay_trainer::engine::{Batch, Engine, Settings, Update, Verdict};
+use assay_trainer::hugging_face::{self, Loaded};
+use assay_trainer::planned::{Planned, Shape};
 use assay_trainer::reference::Reference;
 use assay_trainer::schedule::lr_at;
 use serde::Deserialize;
@@ -57,14 +59,27 @@ fn folder(variant: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(variant)
 }
 
-/// Trains the 20 steps; every loss within 1e-5 and every norm within 1e-4, relatively.
+/// Trains the 20 steps with both engines; every loss within 1e-5 and every norm within 1e-4, relatively.
 fn follow(variant: &str, threads: usize) {
+    follow_with(variant, |model, settings| {
+        let settings = Settings { threads, ..settings };
+        Box::new(Reference::new(&model.config, settings, &model.weights).expect("engine"))
+    });
+    follow_with(variant, |model, settings| {
+        let settings = Settings { threads, ..settings };
+        let shape = Shape { rows: 8, context: 64, longest: 64, threads };
+        let plan = Cpu::plan(&model.config, &shape, None).expect("there is no limit");
+        let engine = Planned::on_cpu(&model.config, settings, plan, &model.weights);
+        Box::new(engine.expect("engine"))
+    });
+}
+
+fn follow_with(variant: &str, make: impl Fn(&Loaded, Settings) -> Box<dyn Engine>) {
     let text = std::fs::read_to_string(folder(variant).join("golden.json")).expect("golden.json");
     let golden: Golden = serde_json::from_str(&text).expect("as make.py writes it");
     let model = hugging_face::load(&folder(variant)).expect("a model that transformers wrote");
     let Golden { adamw, clip, z_loss, .. } = golden;
-    let settings = Settings { adamw, clip, z_loss, threads };
-    let mut engine = Reference::new(&model.config, settings, &model.weights).expect("engine");
+    let mut engine = make(&model, Settings { adamw, clip, z_loss, threads: 1 });
     let lr = Lr {
         peak: golden.lr.peak,
         schedule: Schedule::Cosine,

@@ -144,8 +144,7 @@ impl Case {
         let (shape, config) = (self.shape(), &self.config);
         let workspace = Cpu::workspace(config, &shape);
         let plan = Plan::new(config, &shape, Cpu::formats(), workspace, keep);
-        let backend = Cpu::new(&plan, self.threads).expect("memory");
-        Planned::new(config, settings, plan, backend, &self.weights()).expect("an engine")
+        Planned::on_cpu(config, settings, plan, &self.weights()).expect("an engine")
     }
 }
 

@@ -32,7 +32,7 @@ fn a_run_of_ten_million_tokens_gets_every_default() {
     let adamw = train.adamw;
     assert_eq!((adamw.beta1, adamw.beta2, adamw.eps, adamw.weight_decay), (0.9, 0.95, 1e-8, 0.1));
     assert_eq!((train.clip, train.z_loss), (1.0, 0.0));
-    assert_eq!((train.engine, train.devices, train.seed), (Engine::Reference, 1, 1));
+    assert_eq!((train.engine, train.devices, train.seed), (Engine::Cpu, 1, 1));
     assert_eq!(spec.eval.heldout_at[..6], [0, 10, 20, 50, 100, 150]);
     assert_eq!(spec.eval.heldout_at.last(), Some(&1_002));
 }

@@ -132,7 +132,11 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
 /// The sum of squares: short stretches in f32, then in f64.
 #[inline(always)]
 pub(super) fn square(a: &[f32]) -> f64 {
-    a.chunks(16 * LANES).map(|part| f64::from(dot(part, part))).sum()
+    let mut total = 0.0;
+    for part in a.chunks(16 * LANES) {
+        total += f64::from(dot(part, part));
+    }
+    total
 }
 
 /// The largest, or NaN if there is one: a fold by `f32::max` would hide it.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Every region begins at a multiple of so many bytes: a cache line, and what a GPU loads at once.
-pub const ALIGN: usize = 256;
+pub(super) const ALIGN: usize = 256;
 
 /// A stretch of the arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Formats {
 }
 
 /// Statistics, moments, tables.
-pub const SINGLE: usize = 4;
+pub(super) const SINGLE: usize = 4;
 
 /// Cuts regions off, one after another, and remembers what for.
 #[derive(Clone, Debug, Default)]

@@ -330,7 +330,6 @@ impl Block {
 }
 
 /// Numbers in a tensor.
-#[must_use]
-pub fn numbers(shape: &[usize]) -> usize {
+pub(super) fn numbers(shape: &[usize]) -> usize {
     shape.iter().product()
 }

@@ -127,6 +127,7 @@ impl LrDraft {
 }
 
 fn engine(node: &Node) -> value::Read<Option<Engine>> {
-    let words = [("auto", None), ("reference", Some(Engine::Reference))];
-    value::word(node, &words, &["cpu-f32", "cuda-bf16"])
+    let words =
+        [("auto", None), ("cpu", Some(Engine::Cpu)), ("reference", Some(Engine::Reference))];
+    value::word(node, &words, &["cpu-bf16", "cuda"])
 }

@@ -1,0 +1,118 @@
+//! `assay-worker plan`: what an engine would keep in memory.
+
+use std::path::Path;
+
+use anyhow::Context;
+use assay_api::quantity;
+use assay_trainer::cpu::Cpu;
+use assay_trainer::hugging_face;
+use assay_trainer::model::{self, Config};
+use assay_trainer::planned::{Backend as _, Bytes, Formats, Keep, Plan, Shape};
+
+use crate::config::{self, Precision};
+
+/// Prints the arena, line by line, and how many sequences would fit.
+///
+/// # Errors
+/// There is no such model, or not enough memory for it.
+pub fn run(options: &config::Plan) -> anyhow::Result<()> {
+    let config = find(&options.model)?;
+    let formats = match options.precision {
+        Precision::F32 => Formats::SINGLE,
+        Precision::Bf16 => Formats::BF16,
+    };
+    let limit = match &options.memory {
+        Some(text) => Some(usize::try_from(read_bytes(text)?)?),
+        None => None,
+    };
+    anyhow::ensure!(0 < options.rows && 0 < options.context, "--rows and --context begin at 1");
+    let make = |rows, keep| {
+        let (context, threads) = (options.context, options.threads.max(1));
+        let shape = Shape { rows, context, longest: context, threads };
+        let workspace = match options.precision {
+            Precision::F32 => Cpu::workspace(&config, &shape),
+            Precision::Bf16 => 0,
+        };
+        Plan::new(&config, &shape, formats, workspace, keep)
+    };
+    say(&format!(
+        "{}: {:.3} B parameters; {} x {} tokens a micro-batch\n",
+        options.model,
+        billions(config.parameter_count()),
+        options.rows,
+        options.context
+    ));
+    let fits = |plan: &Plan| limit.is_none_or(|limit| plan.bytes <= limit);
+    let plans = Keep::TRAINING.map(|keep| make(options.rows, keep));
+    let plan = plans.iter().find(|plan| fits(plan)).unwrap_or(&plans[Keep::TRAINING.len() - 1]);
+    let width = plan.lines.iter().map(|line| line.what.len()).max().unwrap_or(0);
+    for line in plan.lines.iter().filter(|line| line.bytes != 0) {
+        say(&format!("{:width$}  {:>10}", line.what, Bytes(line.bytes)));
+    }
+    say(&format!("{:width$}  {:>10}", "in all", Bytes(plan.bytes)));
+    say(&format!("\nof each block it keeps {}", plan.training.keep.words()));
+    let Some(limit) = limit else { return Ok(()) };
+    for keep in Keep::TRAINING {
+        let rows = most(|rows| make(rows, keep).bytes <= limit);
+        say(&format!("{rows:>4} sequences fit if it keeps {}", keep.words()));
+    }
+    anyhow::ensure!(
+        fits(plan),
+        "{} are needed and {} are to be had",
+        Bytes(plan.bytes),
+        Bytes(limit)
+    );
+    Ok(())
+}
+
+/// The most rows that fit.
+fn most(fits: impl Fn(usize) -> bool) -> usize {
+    let mut beyond = 1;
+    while fits(beyond) && beyond < 1 << 20 {
+        beyond *= 2;
+    }
+    let mut within = beyond / 2;
+    while within + 1 < beyond {
+        let middle = usize::midpoint(within, beyond);
+        if fits(middle) {
+            within = middle;
+        } else {
+            beyond = middle;
+        }
+    }
+    within
+}
+
+fn find(name: &str) -> anyhow::Result<Config> {
+    if let Some(config) = model::preset(name) {
+        return Ok(config);
+    }
+    let path = Path::new(name).join(hugging_face::CONFIG);
+    let text = std::fs::read_to_string(&path).with_context(|| {
+        let known: Vec<&str> = model::presets().collect();
+        format!(
+            "no preset is called `{name}` (there are {}), and cannot read {}",
+            known.join(", "),
+            path.display()
+        )
+    })?;
+    let json = serde_json::from_str(&text).with_context(|| format!("{}", path.display()))?;
+    hugging_face::parse(&json).map_err(|problem| anyhow::anyhow!("{}: {problem}", path.display()))
+}
+
+/// `24GB` or `80GiB`, as people say it; a sweep file's way, `80Gi`, as well.
+fn read_bytes(text: &str) -> anyhow::Result<u64> {
+    let plain = text.strip_suffix('B').unwrap_or(text);
+    let bytes = quantity::Bytes::parse(plain);
+    bytes.map(|bytes| bytes.0).map_err(|error| anyhow::anyhow!("--memory: {error}"))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "three digits are printed")]
+fn billions(count: u64) -> f64 {
+    count as f64 / 1e9
+}
+
+#[expect(clippy::print_stdout, reason = "the plan is this command's result")]
+fn say(line: &str) {
+    println!("{line}");
+}
