@@ -34,8 +34,14 @@ cluster: $(kubernetes) ## Build the Kubernetes, the Kueue and the images that te
 	@[ "$(ASSAY_SKIP_KUBERNETES)" = 1 ] || tests/cluster/build target/cluster
 
 # The profile of everything else, so that nothing is compiled twice.
-bench: cargo ## Measure how many tokens a second the trainer does here
-	RAYON_NUM_THREADS=1 cargo bench --profile dev --package assay-trainer
+bench: cargo target/peer/done ## Measure how many tokens a second the trainer does here, beside PyTorch
+	ASSAY_PEER=$(CURDIR)/target/peer/bin/python cargo bench --profile dev --package assay-trainer --bench tokens
+
+# Some gigabytes: PyTorch's wheel brings what GPUs need.
+target/peer/done: worker/trainer/benches/requirements.txt
+	python3 -m venv target/peer
+	target/peer/bin/pip install --quiet --requirement $<
+	touch $@
 
 # Clippy expands every query against a server with the migrations, so that one which no longer fits
 # them does not compile; and what it expands must be what .sqlx holds.

@@ -75,6 +75,13 @@ impl Cpu {
         Plan::within(config, shape, Self::formats(), Self::workspace(config, shape), limit)
     }
 
+    /// Whether the calling thread is within the crate that multiplies matrices: what it allocates is
+    /// its own.
+    #[must_use]
+    pub fn is_multiplying() -> bool {
+        product::is_multiplying()
+    }
+
     fn range(&self, region: Region) -> Range<usize> {
         debug_assert_eq!(region.at % SIZE, 0, "numbers lie at multiples of their size");
         let at = self.begin + region.at / SIZE;

@@ -7,21 +7,25 @@ use std::ops::Range;
 
 use super::product::{Grid, View, ViewMut, product};
 use super::threads::Threads;
-use super::vector::{dot, exp, max, sum, vectorized};
+use super::vector::{dot, exp, exp_sum, max, vectorized};
 use crate::planned::{Heads, Onto};
 
+/// Queries at a time at most: the triangle beside the diagonal is computed for nothing, and shorter
+/// products are slower.
+const QUERIES: usize = 48;
 /// Numbers of scores at a time, about: they stay in the second cache.
 const SCORES: usize = 1 << 16;
-const QUERIES: Range<usize> = 16..65;
+/// Queries at a time at least.
+const FEWEST_QUERIES: usize = 12;
 
 /// Queries at a time where a row has so many tokens.
 fn queries(context: usize) -> usize {
-    (SCORES / context.max(1)).clamp(QUERIES.start, QUERIES.end - 1).min(context.max(1))
+    (SCORES / context.max(1)).clamp(FEWEST_QUERIES, QUERIES).min(context.max(1))
 }
 
-/// Numbers of scratch that one thread needs.
+/// Numbers of scratch that one thread needs for rows of so many tokens, or fewer.
 pub(super) fn scratch(context: usize) -> usize {
-    2 * queries(context) * context
+    2 * (QUERIES * context).min(SCORES.max(FEWEST_QUERIES * context))
 }
 
 /// A batch's packed projections, and what each token may look at.
@@ -126,36 +130,44 @@ impl Head<'_> {
         for block in blocks(self.starts.len(), self.starts) {
             let (queries, keys) = (block.queries.clone(), block.keys.clone());
             let scores = &mut scratch[..queries.len() * keys.len()];
+            let mut totals = [0.0; QUERIES];
             let (q, k) = (self.q.some_rows(&queries), self.k.some_rows(&keys));
             let into = ViewMut::dense(scores, keys.len());
             product(into, Onto::Fresh, 1.0, q, k.transposed());
             for (query, scores) in queries.clone().zip(scores.chunks_exact_mut(keys.len())) {
                 let seen = block.seen(query, self.starts);
-                log_partition[query] = soften(scores, &seen, self.scale);
+                (totals[query - queries.start], log_partition[query]) =
+                    soften(scores, &seen, self.scale);
             }
             let weights = View::dense(scores, keys.len());
             let v = self.v.some_rows(&keys);
             product(y.some_rows(&queries), Onto::Fresh, 1.0, weights, v);
+            for (query, total) in queries.zip(totals) {
+                share(y.row(query), total);
+            }
         }
     }
 }
 
 vectorized! {
-    /// Scores of one query become weights, 0 where it may not look; returns its log-partition.
-    fn soften(scores: &mut [f32], seen: &Range<usize>, scale: f32) -> f32 {
+    /// Scores of one query become weights, 0 where it may not look, but for a factor; returns what
+    /// they sum up to, and the log-partition.
+    fn soften(scores: &mut [f32], seen: &Range<usize>, scale: f32) -> (f32, f32) {
         scores[..seen.start].fill(0.0);
         scores[seen.end..].fill(0.0);
         let seen = &mut scores[seen.clone()];
         let top = max(seen);
-        for score in seen.iter_mut() {
-            *score = exp((*score - top) * scale);
-        }
-        let total = sum(seen);
+        let total = exp_sum(seen, top, scale);
+        (total, top.mul_add(scale, total.ln()))
+    }
+}
+
+vectorized! {
+    fn share(y: &mut [f32], total: f32) {
         let share = 1.0 / total;
-        for weight in seen.iter_mut() {
-            *weight *= share;
+        for y in y {
+            *y *= share;
         }
-        top * scale + total.ln()
     }
 }
 

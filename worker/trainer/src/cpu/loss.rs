@@ -1,7 +1,7 @@
 //! Cross-entropy with the z-loss, in place on a chunk of logits; and log-likelihoods.
 
 use super::threads::Threads;
-use super::vector::{exp, max, sum, vectorized};
+use super::vector::{exp_sum, max, vectorized};
 use crate::data::IGNORED;
 use crate::planned::{Losses, Weights};
 
@@ -55,10 +55,7 @@ vectorized! {
 #[inline(always)]
 fn partition(logits: &mut [f32]) -> (f32, f32) {
     let top = max(logits);
-    for logit in logits.iter_mut() {
-        *logit = exp(*logit - top);
-    }
-    let total = sum(logits);
+    let total = exp_sum(logits, top, 1.0);
     (top + total.ln(), total)
 }
 

@@ -3,6 +3,7 @@
 
 #![expect(unsafe_code, reason = "the crate takes pointers; extents are checked here")]
 
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -135,6 +136,15 @@ impl<'a> Grid<'a> {
     }
 }
 
+thread_local! {
+    static IS_MULTIPLYING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is in the crate `gemm`, which packs into buffers that it allocates.
+pub(super) fn is_multiplying() -> bool {
+    IS_MULTIPLYING.get()
+}
+
 /// out (+)= scale a b, in the calling thread.
 pub(super) fn product(out: ViewMut<'_>, onto: Onto, scale: f32, a: View<'_>, b: View<'_>) {
     assert!(
@@ -148,6 +158,7 @@ pub(super) fn product(out: ViewMut<'_>, onto: Onto, scale: f32, a: View<'_>, b: 
         out.columns
     );
     let stride = |stride: usize| isize::try_from(stride).expect("memory is smaller");
+    IS_MULTIPLYING.set(true);
     // SAFETY: the views' constructors have checked that all their numbers lie in their slices.
     unsafe {
         gemm::gemm(
@@ -172,6 +183,7 @@ pub(super) fn product(out: ViewMut<'_>, onto: Onto, scale: f32, a: View<'_>, b: 
             Parallelism::None,
         );
     }
+    IS_MULTIPLYING.set(false);
 }
 
 #[cfg(test)]

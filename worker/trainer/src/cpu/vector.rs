@@ -76,16 +76,23 @@ pub(super) use vectorized;
 const LANES: usize = 64;
 
 #[inline(always)]
-fn fold(
-    len: usize,
-    mut chunk: impl FnMut(usize, &mut [f32; LANES]),
-    mut rest: impl FnMut(usize) -> f32,
-) -> f32 {
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0.0_f32; LANES];
-    let whole = len / LANES * LANES;
-    for at in (0..whole).step_by(LANES) {
-        chunk(at, &mut lanes);
+    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let mut sum = 0.0;
+    for (a, b) in a_chunks.remainder().iter().zip(b_chunks.remainder()) {
+        sum += a * b;
     }
+    for (a, b) in a_chunks.zip(b_chunks) {
+        for lane in 0..LANES {
+            lanes[lane] = a[lane].mul_add(b[lane], lanes[lane]);
+        }
+    }
+    sum + total(lanes)
+}
+
+#[inline(always)]
+fn total(mut lanes: [f32; LANES]) -> f32 {
     let mut width = LANES;
     while 1 < width {
         width /= 2;
@@ -93,40 +100,7 @@ fn fold(
             lanes[lane] += lanes[lane + width];
         }
     }
-    let mut sum = lanes[0];
-    for at in whole..len {
-        sum += rest(at);
-    }
-    sum
-}
-
-#[inline(always)]
-pub(super) fn sum(a: &[f32]) -> f32 {
-    fold(
-        a.len(),
-        |at, lanes| {
-            let a = &a[at..at + LANES];
-            for lane in 0..LANES {
-                lanes[lane] += a[lane];
-            }
-        },
-        |at| a[at],
-    )
-}
-
-#[inline(always)]
-pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let b = &b[..a.len()];
-    fold(
-        a.len(),
-        |at, lanes| {
-            let (a, b) = (&a[at..at + LANES], &b[at..at + LANES]);
-            for lane in 0..LANES {
-                lanes[lane] = a[lane].mul_add(b[lane], lanes[lane]);
-            }
-        },
-        |at| a[at] * b[at],
-    )
+    lanes[0]
 }
 
 /// The sum of squares: short stretches in f32, then in f64.
@@ -139,64 +113,75 @@ pub(super) fn square(a: &[f32]) -> f64 {
     total
 }
 
-/// The largest, or NaN if there is one: a fold by `f32::max` would hide it.
+/// The largest. A NaN may go unnoticed: what is made of these numbers shows it.
 #[inline(always)]
 pub(super) fn max(a: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
-    let mut is_nan = [false; LANES];
     let chunks = a.chunks_exact(LANES);
     let mut top = f32::NEG_INFINITY;
-    let mut has_nan = false;
     for a in chunks.remainder() {
-        has_nan |= a.is_nan();
-        top = top.max(*a);
+        top = if top < *a { *a } else { top };
     }
     for a in chunks {
         for lane in 0..LANES {
-            is_nan[lane] |= a[lane].is_nan();
             lanes[lane] = if lanes[lane] < a[lane] { a[lane] } else { lanes[lane] };
         }
     }
-    for lane in 0..LANES {
-        has_nan |= is_nan[lane];
-        top = top.max(lanes[lane]);
+    for lane in lanes {
+        top = if top < lane { lane } else { top };
     }
-    if has_nan { f32::NAN } else { top }
+    top
 }
 
-/// e^x within 3e-7 of the true value, relatively; NaN stays NaN, what overflows is infinite, and
-/// below -87 it is e^-87 instead of a denormal.
+/// Each number becomes e^((number - top) scale); returns their sum.
+#[inline(always)]
+pub(super) fn exp_sum(a: &mut [f32], top: f32, scale: f32) -> f32 {
+    let mut lanes = [0.0_f32; LANES];
+    let mut sum = 0.0;
+    let mut chunks = a.chunks_exact_mut(LANES);
+    for a in &mut chunks {
+        for lane in 0..LANES {
+            a[lane] = exp((a[lane] - top) * scale);
+            lanes[lane] += a[lane];
+        }
+    }
+    for a in chunks.into_remainder() {
+        *a = exp((*a - top) * scale);
+        sum += *a;
+    }
+    sum + total(lanes)
+}
+
+/// e^x for x that are not above 0 by more than rounding, within 3e-7 of the true value, relatively;
+/// NaN stays NaN, and below -87 it is e^-87 instead of a denormal.
 ///
-/// x = n ln 2 + r with |r| <= ln 2 / 2; 2^n by its bits, e^r by its Taylor series to r^7.
+/// x = n ln 2 + r with |r| <= ln 2 / 2; 2^n by its bits, e^r by its Taylor series to r^6.
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
     /// Adding and taking away 1.5 * 2^23 rounds to an integer, kept in the low bits.
     const ROUND: f32 = 12_582_912.0;
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
-    let clamped = if x < -87.0 { -87.0 } else { x };
-    let clamped = if clamped > 89.0 { 89.0 } else { clamped };
-    let shifted = clamped.mul_add(std::f32::consts::LOG2_E, ROUND);
+    let x = if x < -87.0 { -87.0 } else { x };
+    let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
-    let r = n.mul_add(-LN_2_LOW, n.mul_add(-LN_2_HIGH, clamped));
-    let series = (1.0 / 5040.0_f32).mul_add(r, 1.0 / 720.0);
-    let series = series.mul_add(r, 1.0 / 120.0);
+    let r = n.mul_add(-LN_2_LOW, n.mul_add(-LN_2_HIGH, x));
+    let series = (1.0 / 720.0_f32).mul_add(r, 1.0 / 120.0);
     let series = series.mul_add(r, 1.0 / 24.0);
     let series = series.mul_add(r, 1.0 / 6.0);
     let series = series.mul_add(r, 0.5);
     let series = series.mul_add(r, 1.0);
     let series = series.mul_add(r, 1.0);
-    // In two halves: 2^128 is no f32, but the product of both may be one.
-    let bits = shifted.to_bits().wrapping_sub(ROUND.to_bits()).cast_signed();
-    let half = bits >> 1;
-    let power = |n: i32| f32::from_bits(((n + 127) << 23).cast_unsigned());
-    series * power(half) * power(bits - half)
+    // the exponent's bits: what n adds to them is in the low bits of the shifted number
+    f32::from_bits(series.to_bits().wrapping_add(shifted.to_bits() << 23))
 }
 
 /// 1 / (1 + e^-x)
 #[inline(always)]
 pub(super) fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
+    let small = exp(-x.abs());
+    let share = 1.0 / (1.0 + small);
+    if x < 0.0 { small * share } else { share }
 }
 
 #[cfg(test)]
@@ -204,26 +189,44 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exp_is_close_everywhere() {
+    fn exp_is_close_everywhere_below_zero() {
         let mut x = -87.0_f32;
-        while x < 88.7 {
+        while x < 0.1 {
             let error = (f64::from(exp(x)) / f64::from(x).exp() - 1.0).abs();
             assert!(error < 3e-7, "e^{x}: off by {error}");
+            let sigmoid =
+                [x, -x].map(|x| (f64::from(sigmoid(x)), 1.0 / (1.0 + f64::from(-x).exp())));
+            for (found, expected) in sigmoid {
+                assert!((found / expected - 1.0).abs() < 5e-7, "sigmoid of {x}: {found}");
+            }
             x += 0.003_7;
         }
         assert_eq!(exp(0.0), 1.0);
         assert!(exp(f32::NEG_INFINITY) < 2e-38);
-        assert_eq!(exp(100.0), f32::INFINITY);
-        assert!(exp(f32::NAN).is_nan());
-        assert_eq!((sigmoid(0.0), sigmoid(100.0)), (0.5, 1.0));
+        assert!(exp(f32::NAN).is_nan() && sigmoid(f32::NAN).is_nan());
+        assert_eq!((sigmoid(0.0), sigmoid(1000.0)), (0.5, 1.0));
+    }
+
+    #[test]
+    fn a_sum_of_exponentials_shows_every_nan() {
+        for length in [1, 63, 64, 65, 150] {
+            let mut a = vec![-1.0; length];
+            assert_eq!(max(&a), -1.0);
+            let total = exp_sum(&mut a, -1.0, 0.5);
+            assert_eq!(f64::from(total), length as f64);
+            for at in 0..length {
+                let mut a = vec![1.0; length];
+                a[at] = f32::NAN;
+                let top = max(&a);
+                assert!(exp_sum(&mut a, top, 1.0).is_nan(), "at {at}");
+            }
+        }
     }
 
     #[test]
     fn nothing_is_missed_at_any_length() {
         for length in 0..300_u16 {
             let a: Vec<f32> = (0..length).map(|at| f32::from(at % 37)).collect();
-            let expected: f32 = a.iter().sum();
-            assert_eq!(sum(&a), expected);
             assert_eq!(dot(&a, &a), a.iter().map(|a| a * a).sum::<f32>());
             assert_eq!(square(&a), a.iter().map(|a| f64::from(a * a)).sum::<f64>());
             let largest = a.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -236,7 +239,7 @@ mod tests {
         for at in 0..150 {
             let mut a = vec![1.0; 150];
             a[at] = f32::NAN;
-            assert!(max(&a).is_nan() && sum(&a).is_nan() && square(&a).is_nan(), "at {at}");
+            assert!(dot(&a, &a).is_nan() && square(&a).is_nan(), "at {at}");
         }
     }
 }
