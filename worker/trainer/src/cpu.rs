@@ -62,7 +62,7 @@ impl Cpu {
         memory.resize(numbers, 0.0);
         let begin = memory.as_ptr().align_offset(LINE);
         let threads = Threads::new(threads)?;
-        let batch = Batch::with_room_for(tokens);
+        let batch = Batch::with_room_for(tokens, 1);
         let (losses, sums) = (Losses::default(), vec![0.0; 2 * threads.count()]);
         Ok(Self { memory, begin, workspace, threads, batch, losses, sums })
     }
@@ -279,7 +279,7 @@ impl Backend for Cpu {
 }
 
 fn projected<'a>(packed: &'a [f32], heads: Heads, batch: &'a Batch) -> attention::Projected<'a> {
-    attention::Projected { packed, heads, context: batch.context, starts: &batch.starts }
+    attention::Projected { packed, heads, batch }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "applied to f32")]

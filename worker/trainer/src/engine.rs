@@ -5,6 +5,7 @@
 //! is still owed.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use assay_api::spec::AdamW;
 
@@ -90,45 +91,138 @@ pub struct State {
     pub optimizer: Tensors,
 }
 
-/// Rows of equal length, each holding one or several documents.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Batch {
-    pub rows: usize,
-    pub context: usize,
+/// What an engine is given of one row: tokens, and what each of them looks at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Row {
     pub inputs: Vec<u32>,
     /// [`IGNORED`] where nothing is scored.
     pub targets: Vec<u32>,
     /// Place of each token in its document.
     pub positions: Vec<u32>,
-    /// Where in its row each token's document begins: it attends from there to itself.
+    /// Where in the row each token's document, or branch, begins: it attends from there to itself.
     pub starts: Vec<u32>,
+    /// The row's first tokens, which branches attend to as well.
+    pub shared: u32,
+}
+
+impl Row {
+    /// One or several documents, one after another.
+    #[must_use]
+    pub fn new(sequence: &Sequence) -> Row {
+        let length = sequence.inputs.len();
+        assert!(
+            sequence.targets.len() == length && sequence.documents.len() == length,
+            "a sequence has as many targets and documents as inputs"
+        );
+        let mut row = Row {
+            inputs: sequence.inputs.clone(),
+            targets: sequence.targets.clone(),
+            ..Row::default()
+        };
+        let mut start = 0;
+        for at in 0..length {
+            let is_border = 0 < at && sequence.documents[at] != sequence.documents[at - 1];
+            start = if is_border { at } else { start };
+            row.positions.push(count(at - start));
+            row.starts.push(count(start));
+        }
+        row
+    }
+
+    /// Several sequences that begin alike, each a single document: what they have in common, as far as
+    /// nothing of it is scored, stands there once, and their ends follow as branches. Also returns
+    /// where the targets of each sequence's end are.
+    #[must_use]
+    pub fn branched(sequences: &[Sequence]) -> (Row, Vec<Range<usize>>) {
+        let Some((first, others)) = sequences.split_first() else {
+            return (Row::default(), Vec::new());
+        };
+        let scored = |sequence: &Sequence| {
+            let first = sequence.targets.iter().position(|target| *target != IGNORED);
+            first.unwrap_or(sequence.targets.len())
+        };
+        let alike = |other: &Sequence| {
+            let pairs = first.inputs.iter().zip(&other.inputs);
+            pairs.take_while(|(one, other)| one == other).count()
+        };
+        let shared = others.iter().map(alike).chain(sequences.iter().map(scored)).min();
+        let shared = if others.is_empty() { 0 } else { shared.unwrap_or(0) };
+        let mut row = Row { shared: count(shared), ..Row::default() };
+        row.inputs.extend(&first.inputs[..shared]);
+        row.targets.resize(shared, IGNORED);
+        row.positions.extend(0..count(shared));
+        row.starts.resize(shared, 0);
+        let mut ends = Vec::with_capacity(sequences.len());
+        for sequence in sequences {
+            let start = row.inputs.len();
+            row.inputs.extend(&sequence.inputs[shared..]);
+            row.targets.extend(&sequence.targets[shared..]);
+            row.positions.extend(count(shared)..count(sequence.inputs.len()));
+            row.starts.resize(row.inputs.len(), count(start));
+            ends.push(start..row.inputs.len());
+        }
+        (row, ends)
+    }
+}
+
+/// Rows of equal length.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    pub rows: usize,
+    pub context: usize,
+    /// All rows', one after another, as the next three.
+    pub inputs: Vec<u32>,
+    pub targets: Vec<u32>,
+    pub positions: Vec<u32>,
+    pub starts: Vec<u32>,
+    /// By row: see [`Row::shared`].
+    pub shared: Vec<u32>,
 }
 
 impl Batch {
-    /// Shorter rows are padded on the right with tokens that nothing looks at.
     #[must_use]
     pub fn new(sequences: &[Sequence]) -> Batch {
-        let context = sequences.iter().map(|sequence| sequence.inputs.len()).max().unwrap_or(0);
-        let size = sequences.len() * context;
-        let mut batch = Batch {
-            rows: sequences.len(),
-            context,
-            inputs: Vec::with_capacity(size),
-            targets: Vec::with_capacity(size),
-            positions: Vec::with_capacity(size),
-            starts: Vec::with_capacity(size),
-        };
-        for sequence in sequences {
-            batch.push(sequence);
+        Self::of_rows(&sequences.iter().map(Row::new).collect::<Vec<_>>())
+    }
+
+    /// Shorter rows are padded on the right with tokens that nothing looks at.
+    #[must_use]
+    pub fn of_rows(rows: &[Row]) -> Batch {
+        let context = rows.iter().map(|row| row.inputs.len()).max().unwrap_or(0);
+        let mut batch = Batch::with_room_for(rows.len(), context);
+        (batch.rows, batch.context) = (rows.len(), context);
+        for row in rows {
+            let start = row.starts.last().copied().unwrap_or(0);
+            batch.inputs.extend(&row.inputs);
+            batch.targets.extend(&row.targets);
+            batch.positions.extend(&row.positions);
+            batch.starts.extend(&row.starts);
+            for at in count(row.inputs.len())..count(context) {
+                batch.inputs.push(0);
+                batch.targets.push(IGNORED);
+                batch.positions.push(at - start);
+                batch.starts.push(start);
+            }
+            batch.shared.push(row.shared);
         }
         batch
     }
 
+    /// What the token at a place of the whole batch attends to, as places of its row: first what
+    /// branches share, then from its document's beginning to itself.
+    #[must_use]
+    pub fn seen(&self, token: usize) -> [Range<usize>; 2] {
+        let (row, own) = (token / self.context, token % self.context);
+        let start = self.starts[token] as usize;
+        [0..start.min(self.shared[row] as usize), start..own + 1]
+    }
+
     /// Empty, and of no shape yet.
-    pub(crate) fn with_room_for(tokens: usize) -> Batch {
-        let list = || Vec::with_capacity(tokens);
+    pub(crate) fn with_room_for(rows: usize, context: usize) -> Batch {
+        let list = || Vec::with_capacity(rows * context);
         let (inputs, targets, positions, starts) = (list(), list(), list(), list());
-        Batch { rows: 0, context: 0, inputs, targets, positions, starts }
+        let shared = Vec::with_capacity(rows);
+        Batch { rows: 0, context: 0, inputs, targets, positions, starts, shared }
     }
 
     /// Becomes another, within the room that there is.
@@ -138,24 +232,7 @@ impl Batch {
         self.targets.clone_from(&other.targets);
         self.positions.clone_from(&other.positions);
         self.starts.clone_from(&other.starts);
-    }
-
-    fn push(&mut self, sequence: &Sequence) {
-        let length = sequence.inputs.len();
-        assert!(
-            sequence.targets.len() == length && sequence.documents.len() == length,
-            "a sequence has as many targets and documents as inputs"
-        );
-        let mut start = 0;
-        for at in 0..self.context {
-            let is_border =
-                0 < at && at < length && sequence.documents[at] != sequence.documents[at - 1];
-            start = if is_border { at } else { start };
-            self.inputs.push(sequence.inputs.get(at).copied().unwrap_or(0));
-            self.targets.push(sequence.targets.get(at).copied().unwrap_or(IGNORED));
-            self.positions.push(count(at - start));
-            self.starts.push(count(start));
-        }
+        self.shared.clone_from(&other.shared);
     }
 
     /// Targets that are scored.
@@ -181,6 +258,7 @@ impl Batch {
             targets: self.targets[range.clone()].to_vec(),
             positions: self.positions[range.clone()].to_vec(),
             starts: self.starts[range].to_vec(),
+            shared: self.shared[row..row + rows].to_vec(),
         }
     }
 }
@@ -207,6 +285,34 @@ mod tests {
         assert_eq!(batch.inputs, [10, 11, 12, 13, 14, 10, 11, 12, 0, 0]);
         assert_eq!(batch.targets[5..], [11, 12, 13, IGNORED, IGNORED]);
         assert_eq!(batch.scored(), 8);
+    }
+
+    #[test]
+    fn branches_share_what_they_have_in_common() {
+        let branch = |inputs: &[u32], scored: usize| {
+            let mut targets: Vec<u32> = inputs.iter().map(|input| input + 100).collect();
+            targets[..scored].fill(IGNORED);
+            let documents = vec![0; inputs.len()];
+            Sequence { inputs: inputs.to_vec(), targets, documents, source: 0 }
+        };
+        // three in common, of which the last already predicts something
+        let (row, ends) = Row::branched(&[branch(&[1, 2, 3, 4], 2), branch(&[1, 2, 3, 7, 8], 2)]);
+        assert_eq!(row.shared, 2);
+        assert_eq!(row.inputs, [1, 2, 3, 4, 3, 7, 8]);
+        assert_eq!(row.targets, [IGNORED, IGNORED, 103, 104, 103, 107, 108]);
+        assert_eq!(row.positions, [0, 1, 2, 3, 2, 3, 4]);
+        assert_eq!(ends, [2..4, 4..7]);
+        let batch = Batch::of_rows(&[row, Row::new(&sequence(&[0; 9]))]);
+        let seen: Vec<_> = (0..9).map(|token| batch.seen(token)).collect();
+        assert_eq!(seen[1], [0..0, 0..2]);
+        assert_eq!(seen[3], [0..2, 2..4]);
+        assert_eq!(seen[6], [0..2, 4..7]);
+        assert_eq!(seen[8], [0..2, 4..9], "padding");
+        assert_eq!(batch.seen(12), [0..0, 0..4]);
+        // alone, or with nothing in common, each is a document
+        for alone in [vec![branch(&[1, 2], 1)], vec![branch(&[1, 2], 1), branch(&[2, 2], 1)]] {
+            assert_eq!(Row::branched(&alone).0.shared, 0);
+        }
     }
 
     #[test]

@@ -5,11 +5,12 @@
 //! compare across tokenizers, are the same nats over the bytes that the targets stand for.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use assay_api::spec::{Task as TaskSpec, TrainSpec};
 
 use crate::data::{Dataset, HeldoutSequence, IGNORED, Sequence};
-use crate::engine::{Batch, Engine};
+use crate::engine::{Batch, Engine, Row};
 use crate::task::{Task, summarize};
 use crate::watcher::{Measurement, TrainError};
 
@@ -20,16 +21,42 @@ const PASS_TOKENS: usize = 4096;
 #[derive(Debug)]
 pub struct Exam {
     heldout_at: Vec<u64>,
-    heldout: BTreeMap<String, Vec<HeldoutSequence>>,
+    heldout: BTreeMap<String, Heldout>,
     tasks: BTreeMap<String, Questions>,
+}
+
+/// A source's held-out windows.
+#[derive(Debug)]
+struct Heldout {
+    windows: Vec<HeldoutSequence>,
+    asked: Vec<Asked>,
 }
 
 #[derive(Debug)]
 struct Questions {
     at: Vec<u64>,
     task: Task,
-    /// One sequence per choice, item by item.
-    sequences: Vec<Sequence>,
+    /// One for each item: its choices are branches of one row, so that their question is computed once.
+    asked: Vec<Asked>,
+}
+
+/// A row, and where the sequences are whose likelihoods are asked for.
+#[derive(Debug)]
+struct Asked {
+    row: Row,
+    parts: Vec<Range<usize>>,
+}
+
+impl Asked {
+    fn new(sequence: &Sequence) -> Self {
+        let length = sequence.inputs.len();
+        Self { row: Row::new(sequence), parts: std::iter::once(0..length).collect() }
+    }
+
+    fn branched(sequences: &[Sequence]) -> Self {
+        let (row, parts) = Row::branched(sequences);
+        Self { row, parts }
+    }
 }
 
 /// Whether an evaluation is to go on.
@@ -49,7 +76,9 @@ impl Exam {
         let mut heldout = BTreeMap::new();
         for (name, dataset) in datasets {
             let context = spec.train.context.min(longest);
-            heldout.insert(name.clone(), dataset.heldout(context, spec.data.heldout.tokens)?);
+            let windows = dataset.heldout(context, spec.data.heldout.tokens)?;
+            let asked = windows.iter().map(|window| Asked::new(&window.sequence)).collect();
+            heldout.insert(name.clone(), Heldout { windows, asked });
         }
         let mut tasks = BTreeMap::new();
         for (name, task) in &spec.eval.tasks {
@@ -58,12 +87,12 @@ impl Exam {
         Ok(Self { heldout_at: spec.eval.heldout_at.clone(), heldout, tasks })
     }
 
-    /// Tokens of the longest sequence that is scored.
+    /// Tokens of the longest row that is scored.
     #[must_use]
     pub fn longest(&self) -> usize {
-        let heldout = self.heldout.values().flatten().map(|heldout| &heldout.sequence);
-        let asked = self.tasks.values().flat_map(|questions| &questions.sequences);
-        heldout.chain(asked).map(|sequence| sequence.inputs.len()).max().unwrap_or(0)
+        let heldout = self.heldout.values().flat_map(|heldout| &heldout.asked);
+        let asked = self.tasks.values().flat_map(|questions| &questions.asked);
+        heldout.chain(asked).map(|asked| asked.row.inputs.len()).max().unwrap_or(0)
     }
 
     #[must_use]
@@ -81,17 +110,16 @@ impl Exam {
         let mut measurements = Vec::new();
         if self.heldout_at.contains(&step) {
             for (source, heldout) in &self.heldout {
-                let sequences: Vec<&Sequence> = heldout.iter().map(|it| &it.sequence).collect();
-                let Some(scores) = score(engine, &sequences, &mut patience)? else {
+                let Some(scores) = score(engine, &heldout.asked, &mut patience)? else {
                     return Ok(None);
                 };
-                measurements.extend(heldout_measurements(source, heldout, &scores));
+                let scores = scores.concat();
+                measurements.extend(heldout_measurements(source, &heldout.windows, &scores));
             }
         }
         for (name, questions) in &self.tasks {
             if questions.at.contains(&step) {
-                let sequences: Vec<&Sequence> = questions.sequences.iter().collect();
-                let Some(scores) = score(engine, &sequences, &mut patience)? else {
+                let Some(scores) = score(engine, &questions.asked, &mut patience)? else {
                     return Ok(None);
                 };
                 measurements.extend(questions.measurements(name, &scores));
@@ -114,22 +142,22 @@ impl Questions {
             let (found, expected) = (task.sha256, asked.sha256.clone());
             return Err(TrainError::TaskChanged { name: name.to_owned(), found, expected });
         }
-        let mut sequences = Vec::new();
+        let mut items = Vec::new();
         for item in 0..task.items.len() {
-            sequences.extend(task.sequences(item, spec.tokenizer, longest).map_err(failed)?);
+            let choices = task.sequences(item, spec.tokenizer, longest).map_err(failed)?;
+            items.push(Asked::branched(&choices));
         }
-        Ok(Self { at: asked.at.clone(), task, sequences })
+        Ok(Self { at: asked.at.clone(), task, asked: items })
     }
 
-    fn measurements(&self, name: &str, scores: &[Score]) -> Vec<Measurement> {
-        let mut rest = scores;
+    /// `scores` are by item, and then by choice.
+    fn measurements(&self, name: &str, scores: &[Vec<Score>]) -> Vec<Measurement> {
         let outcomes: Vec<_> = self
             .task
             .items
             .iter()
-            .map(|item| {
-                let (own, others) = rest.split_at(item.choices.len());
-                rest = others;
+            .zip(scores)
+            .map(|(item, own)| {
                 let likelihoods: Vec<f64> = own.iter().map(|score| -score.nats).collect();
                 item.judge(&likelihoods)
             })
@@ -152,37 +180,46 @@ struct Score {
     targets: u64,
 }
 
-/// Scores each sequence, in the order given.
+/// Scores each part of each row, in the order given.
 fn score(
     engine: &mut dyn Engine,
-    sequences: &[&Sequence],
+    asked: &[Asked],
     patience: &mut dyn FnMut() -> Patience,
-) -> Result<Option<Vec<Score>>, TrainError> {
+) -> Result<Option<Vec<Vec<Score>>>, TrainError> {
     // Equal lengths beside each other waste nothing on padding.
-    let mut order: Vec<usize> = (0..sequences.len()).collect();
-    order.sort_by_key(|at| std::cmp::Reverse(sequences[*at].inputs.len()));
-    let mut scores = vec![Score::default(); sequences.len()];
+    let mut order: Vec<usize> = (0..asked.len()).collect();
+    order.sort_by_key(|at| std::cmp::Reverse(asked[*at].row.inputs.len()));
+    let mut scores = vec![Vec::new(); asked.len()];
     let mut rest = order.as_slice();
     while let Some(longest) = rest.first() {
         if patience() == Patience::GiveUp {
             return Ok(None);
         }
-        let rows = (PASS_TOKENS / sequences[*longest].inputs.len().max(1)).clamp(1, rest.len());
-        let (pass, others) = rest.split_at(rows);
+        let rows = PASS_TOKENS / asked[*longest].row.inputs.len().max(1);
+        let (pass, others) = rest.split_at(rows.clamp(1, rest.len()));
         rest = others;
-        let rows: Vec<Sequence> = pass.iter().map(|at| sequences[*at].clone()).collect();
-        let batch = Batch::new(&rows);
+        let rows: Vec<Row> = pass.iter().map(|at| asked[*at].row.clone()).collect();
+        let batch = Batch::of_rows(&rows);
         let likelihoods = engine.log_likelihoods(&batch).map_err(TrainError::Engine)?;
         for (row, at) in pass.iter().enumerate() {
-            let row = row * batch.context..(row + 1) * batch.context;
-            let targets = &batch.targets[row.clone()];
-            scores[*at] = Score {
-                nats: -likelihoods[row].iter().map(|nats| f64::from(*nats)).sum::<f64>(),
-                targets: targets.iter().filter(|target| **target != IGNORED).count() as u64,
+            let begin = row * batch.context;
+            let part = |part: &Range<usize>| {
+                let places = begin + part.start..begin + part.end;
+                Score::of(&batch.targets[places.clone()], &likelihoods[places])
             };
+            scores[*at] = asked[*at].parts.iter().map(part).collect();
         }
     }
     Ok(Some(scores))
+}
+
+impl Score {
+    fn of(targets: &[u32], likelihoods: &[f32]) -> Self {
+        Self {
+            nats: -likelihoods.iter().map(|nats| f64::from(*nats)).sum::<f64>(),
+            targets: targets.iter().filter(|target| **target != IGNORED).count() as u64,
+        }
+    }
 }
 
 /// One document's share in a mean.

@@ -95,6 +95,10 @@ impl<B: Backend> Planned<B> {
 impl<B: Backend> Engine for Planned<B> {
     fn accumulate(&mut self, batch: &Batch, weight: f64) -> anyhow::Result<()> {
         self.check(batch)?;
+        anyhow::ensure!(
+            batch.shared.iter().all(|shared| *shared == 0),
+            "branches that share a beginning are scored, not trained on"
+        );
         let rows = (self.plan.training.tokens / batch.context.max(1)).max(1);
         if rows < batch.rows {
             for part in batch.split(batch.rows.div_ceil(rows)) {

@@ -5,7 +5,7 @@
 use assay_api::spec::AdamW;
 use assay_trainer::cpu::Cpu;
 use assay_trainer::data::{IGNORED, Sequence};
-use assay_trainer::engine::{Batch, Engine, Numbers, Settings, Tensors, Update, Verdict};
+use assay_trainer::engine::{Batch, Engine, Numbers, Row, Settings, Tensors, Update, Verdict};
 use assay_trainer::initial;
 use assay_trainer::model::{Config, Head, Llama3Scaling, preset};
 use assay_trainer::planned::{Backend as _, Keep, Plan, Planned, Shape};
@@ -277,6 +277,60 @@ fn what_does_not_fit_at_once_is_done_in_parts() {
     whole.accumulate(&batch, 0.01).expect("accumulated");
     parts.accumulate(&batch, 0.01).expect("accumulated");
     assert_near("gradient of", &whole.grads(), &parts.grads(), 1e-5);
+}
+
+/// Sequences that begin alike, as branches of one row and each for itself: both engines.
+#[test]
+fn branches_are_scored_as_if_each_stood_alone() {
+    let case = case();
+    let mut engines: [Box<dyn Engine>; 2] =
+        [Box::new(case.planned(Keep::All)), Box::new(case.reference())];
+    let sequence = |start: u32, shared: usize, own: usize| {
+        let inputs: Vec<u32> = (0..200)
+            .take(shared)
+            .map(|at| at * at % 200)
+            .chain((0..200).take(own).map(|at| (start + 7 * at) % 200))
+            .collect();
+        let mut targets: Vec<u32> = inputs.iter().map(|input| (input * 3 + start) % 264).collect();
+        targets[..shared - 1].fill(IGNORED);
+        let documents = vec![0; inputs.len()];
+        Sequence { inputs, targets, documents, source: 0 }
+    };
+    // few and many tokens in common, one that is all there is, and what is not a branch
+    let sets = [
+        vec![sequence(1, 5, 3), sequence(2, 5, 1), sequence(3, 5, 9)],
+        vec![sequence(4, 61, 20), sequence(5, 61, 33)],
+        vec![sequence(6, 1, 3), sequence(7, 1, 40)],
+        vec![sequence(8, 2, 90)],
+    ];
+    for engine in &mut engines {
+        let (rows, ends): (Vec<Row>, Vec<_>) = sets.iter().map(|set| Row::branched(set)).unzip();
+        let packed = Batch::of_rows(&rows);
+        let found = engine.log_likelihoods(&packed).expect("scored");
+        for (row, (set, ends)) in sets.iter().zip(&ends).enumerate() {
+            assert_eq!(
+                rows[row].shared as usize,
+                if set.len() == 1 {
+                    0
+                } else {
+                    set[0].targets.iter().position(|t| *t != IGNORED).expect("some")
+                }
+            );
+            for (sequence, end) in set.iter().zip(ends) {
+                let alone = Batch::new(std::slice::from_ref(sequence));
+                let alone = engine.log_likelihoods(&alone).expect("scored");
+                let end = row * packed.context + end.start..row * packed.context + end.end;
+                let expected = &alone[alone.len() - end.len()..];
+                for (found, expected) in found[end].iter().zip(expected) {
+                    assert!((found - expected).abs() < 1e-4, "row {row}: {found}, not {expected}");
+                }
+            }
+        }
+    }
+    let (row, _) = Row::branched(&sets[0]);
+    let said =
+        engines[0].accumulate(&Batch::of_rows(&[row]), 1.0).expect_err("refused").to_string();
+    assert_eq!(said, "branches that share a beginning are scored, not trained on");
 }
 
 #[test]

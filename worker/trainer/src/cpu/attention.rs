@@ -8,6 +8,7 @@ use std::ops::Range;
 use super::product::{Grid, View, ViewMut, product};
 use super::threads::Threads;
 use super::vector::{dot, exp, exp_sum, max, vectorized};
+use crate::engine::Batch;
 use crate::planned::{Heads, Onto};
 
 /// Queries at a time at most: the triangle beside the diagonal is computed for nothing, and shorter
@@ -33,9 +34,7 @@ pub(super) fn scratch(context: usize) -> usize {
 pub(super) struct Projected<'a> {
     pub(super) packed: &'a [f32],
     pub(super) heads: Heads,
-    pub(super) context: usize,
-    /// By token: where in its row its document begins.
-    pub(super) starts: &'a [u32],
+    pub(super) batch: &'a Batch,
 }
 
 /// One head of queries in one row, with the keys and values that serve it.
@@ -43,17 +42,14 @@ struct Head<'a> {
     q: View<'a>,
     k: View<'a>,
     v: View<'a>,
-    starts: &'a [u32],
+    batch: &'a Batch,
+    row: usize,
     scale: f32,
 }
 
 impl<'a> Projected<'a> {
-    fn rows(&self) -> usize {
-        self.starts.len() / self.context.max(1)
-    }
-
     fn tokens(&self, row: usize) -> Range<usize> {
-        row * self.context..(row + 1) * self.context
+        row * self.batch.context..(row + 1) * self.batch.context
     }
 
     /// Columns of a head of queries, and of the keys and values that serve it.
@@ -68,10 +64,9 @@ impl<'a> Projected<'a> {
         let (packed, width) = (self.heads.packed(), self.heads.width);
         let begin = self.tokens(row).start * packed;
         let [q, k, v] = self.columns(head).map(|columns| {
-            View::new(&self.packed[begin + columns.start..], self.context, width, packed)
+            View::new(&self.packed[begin + columns.start..], self.batch.context, width, packed)
         });
-        let starts = &self.starts[self.tokens(row)];
-        Head { q, k, v, starts, scale: 1.0 / count(width).sqrt() }
+        Head { q, k, v, batch: self.batch, row, scale: 1.0 / count(width).sqrt() }
     }
 }
 
@@ -81,19 +76,31 @@ struct Block {
     keys: Range<usize>,
 }
 
-fn blocks(context: usize, starts: &[u32]) -> impl Iterator<Item = Block> + '_ {
-    let step = queries(context);
-    (0..context).step_by(step).map(move |begin| {
-        let queries = begin..(begin + step).min(context);
-        // documents follow one another, so the first query looks back farthest
-        Block { keys: starts[begin] as usize..queries.end, queries }
-    })
+impl Head<'_> {
+    fn blocks(&self) -> impl Iterator<Item = Block> {
+        let context = self.batch.context;
+        let step = queries(context);
+        (0..context).step_by(step).map(move |begin| {
+            let queries = begin..(begin + step).min(context);
+            // documents follow one another, so the first query looks back farthest; but for branches
+            let [shared, own] = self.seen(begin);
+            let last = self.seen(queries.end - 1)[0].clone();
+            let first = if shared.is_empty() && last.is_empty() { own.start } else { 0 };
+            Block { keys: first..queries.end, queries }
+        })
+    }
+
+    /// What a query of the row may look at.
+    fn seen(&self, query: usize) -> [Range<usize>; 2] {
+        self.batch.seen(self.row * self.batch.context + query)
+    }
 }
 
 impl Block {
-    /// Where in its scores a query finds the keys that it may look at.
-    fn seen(&self, query: usize, starts: &[u32]) -> Range<usize> {
-        starts[query] as usize - self.keys.start..query + 1 - self.keys.start
+    /// Where in its scores a query finds what it may look at.
+    fn within(&self, seen: [Range<usize>; 2]) -> [Range<usize>; 2] {
+        let begin = self.keys.start;
+        seen.map(|keys| if keys.is_empty() { 0..0 } else { keys.start - begin..keys.end - begin })
     }
 }
 
@@ -104,11 +111,11 @@ pub(super) fn forward(
     (y, log_partition): (&mut [f32], &mut [f32]),
     scratch: &mut [f32],
 ) {
-    let (heads, context) = (of.heads, of.context);
+    let (heads, context) = (of.heads, of.batch.context);
     let y = Grid::new(y, heads.joined());
     let per_thread = scratch.len() / threads.count();
     let scratch = &mut scratch[..per_thread * threads.count()];
-    let pairs = of.rows() * heads.queries;
+    let pairs = of.batch.rows * heads.queries;
     threads.split_with(
         pairs,
         [(&mut log_partition[..pairs * context], context)],
@@ -127,7 +134,7 @@ pub(super) fn forward(
 
 impl Head<'_> {
     fn attend(&self, y: &mut ViewMut<'_>, log_partition: &mut [f32], scratch: &mut [f32]) {
-        for block in blocks(self.starts.len(), self.starts) {
+        for block in self.blocks() {
             let (queries, keys) = (block.queries.clone(), block.keys.clone());
             let scores = &mut scratch[..queries.len() * keys.len()];
             let mut totals = [0.0; QUERIES];
@@ -135,7 +142,7 @@ impl Head<'_> {
             let into = ViewMut::dense(scores, keys.len());
             product(into, Onto::Fresh, 1.0, q, k.transposed());
             for (query, scores) in queries.clone().zip(scores.chunks_exact_mut(keys.len())) {
-                let seen = block.seen(query, self.starts);
+                let seen = block.within(self.seen(query));
                 (totals[query - queries.start], log_partition[query]) =
                     soften(scores, &seen, self.scale);
             }
@@ -152,12 +159,16 @@ impl Head<'_> {
 vectorized! {
     /// Scores of one query become weights, 0 where it may not look, but for a factor; returns what
     /// they sum up to, and the log-partition.
-    fn soften(scores: &mut [f32], seen: &Range<usize>, scale: f32) -> (f32, f32) {
-        scores[..seen.start].fill(0.0);
-        scores[seen.end..].fill(0.0);
-        let seen = &mut scores[seen.clone()];
-        let top = max(seen);
-        let total = exp_sum(seen, top, scale);
+    fn soften(scores: &mut [f32], seen: &[Range<usize>; 2], scale: f32) -> (f32, f32) {
+        let [shared, own] = seen;
+        scores[..shared.start].fill(0.0);
+        scores[shared.end..own.start].fill(0.0);
+        scores[own.end..].fill(0.0);
+        let top = max(&scores[own.clone()]);
+        let of_shared = max(&scores[shared.clone()]);
+        let top = if top < of_shared { of_shared } else { top };
+        let total = exp_sum(&mut scores[own.clone()], top, scale)
+            + exp_sum(&mut scores[shared.clone()], top, scale);
         (total, top.mul_add(scale, total.ln()))
     }
 }
@@ -185,14 +196,14 @@ pub(super) fn backward<'a>(
     (dy, dpacked): (&'a [f32], &mut [f32]),
     scratch: &mut [f32],
 ) {
-    let (heads, context) = (of.heads, of.context);
+    let (heads, context) = (of.heads, of.batch.context);
     let dpacked = Grid::new(dpacked, heads.packed());
     let per_thread = scratch.len() / threads.count();
     let scratch = &mut scratch[..per_thread * threads.count()];
     let served = heads.queries / heads.keys;
     let nothing: [(&mut [f32], usize); 0] = [];
     // keys and values gather from all heads that they serve: these are one thread's
-    let pairs = of.rows() * heads.keys;
+    let pairs = of.batch.rows * heads.keys;
     threads.split_with(pairs, nothing, (scratch, per_thread), |pairs, [], scratch| {
         for pair in pairs {
             let (row, key) = (pair / heads.keys, pair % heads.keys);
@@ -234,7 +245,7 @@ struct Seen<'a> {
 
 impl Head<'_> {
     fn go_back(&self, seen: &Seen<'_>, [dq, dk, dv]: [&mut ViewMut<'_>; 3], scratch: &mut [f32]) {
-        for block in blocks(self.starts.len(), self.starts) {
+        for block in self.blocks() {
             let (queries, keys) = (block.queries.clone(), block.keys.clone());
             let size = queries.len() * keys.len();
             let (weights, dscores) = scratch[..2 * size].split_at_mut(size);
@@ -245,7 +256,7 @@ impl Head<'_> {
             product(ViewMut::dense(dscores, width), Onto::Fresh, 1.0, dy, v.transposed());
             let rows = weights.chunks_exact_mut(width).zip(dscores.chunks_exact_mut(width));
             for (query, (weights, dscores)) in queries.clone().zip(rows) {
-                let keys = block.seen(query, self.starts);
+                let [_, keys] = block.within(self.seen(query));
                 let (y, dy) = (seen.y.row(query), seen.dy.row(query));
                 differentiate(
                     (weights, dscores),

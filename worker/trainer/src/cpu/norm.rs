@@ -1,9 +1,9 @@
-//! RMSNorm with the residual before it, forward and backward.
+//! `RMSNorm` with the residual before it, forward and backward.
 
 use std::ops::Range;
 
 use super::threads::Threads;
-use super::vector::{dot, vectorized};
+use super::vector::{dot, dot3, vectorized};
 
 /// stream = before + delta, then y = stream scale gain.
 pub(super) fn forward(
@@ -92,19 +92,7 @@ vectorized! {
             let x = &seen.stream[row * width..][..width];
             let scale = seen.scale[row];
             // g = dy gain; the mean of g x^
-            let mut sum = [0.0_f32; 16];
-            let whole = width / 16 * 16;
-            for at in (0..whole).step_by(16) {
-                for lane in 0..16 {
-                    let place = at + lane;
-                    sum[lane] = (dy[place] * gain[place]).mul_add(x[place], sum[lane]);
-                }
-            }
-            let mut mean: f32 = sum.iter().sum();
-            for place in whole..width {
-                mean += dy[place] * gain[place] * x[place];
-            }
-            let mean = mean * scale / count(width);
+            let mean = dot3(dy, gain, x) * scale / count(width);
             let places = dy.iter_mut().zip(dx).zip(x).zip(gain).zip(dgain.iter_mut());
             if is_sum {
                 for ((((dy, dx), x), gain), dgain) in places {

@@ -146,6 +146,7 @@ pub(super) fn is_multiplying() -> bool {
 }
 
 /// out (+)= scale a b, in the calling thread.
+#[expect(clippy::needless_pass_by_value, reason = "nobody else has the output meanwhile")]
 pub(super) fn product(out: ViewMut<'_>, onto: Onto, scale: f32, a: View<'_>, b: View<'_>) {
     assert!(
         a.columns == b.rows && out.rows == a.rows && out.columns == b.columns,

@@ -169,11 +169,11 @@ impl Threads {
         &self,
         rows: usize,
         slices: [(&mut [T], usize); N],
-        own: (&mut [U], usize),
+        (own, own_width): (&mut [U], usize),
         work: impl Fn(Range<usize>, [&mut [T]; N], &mut [U]) + Sync,
     ) {
         let whole = slices.map(|(slice, width)| Shares::new(slice, rows, width));
-        let own = Shares::new(own.0, self.count(), own.1);
+        let own = Shares::new(own, self.count(), own_width);
         self.each(&|thread| {
             let rows = self.share(thread, rows, 1);
             // SAFETY: the shares of two threads do not overlap, and the slices are borrowed mutably

@@ -91,6 +91,25 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     sum + total(lanes)
 }
 
+/// The sum of a b c.
+#[inline(always)]
+pub(super) fn dot3(a: &[f32], b: &[f32], c: &[f32]) -> f32 {
+    let mut lanes = [0.0_f32; LANES];
+    let chunks = [a.chunks_exact(LANES), b.chunks_exact(LANES), c.chunks_exact(LANES)];
+    let mut sum = 0.0;
+    let [a, b, c] = chunks.each_ref().map(|chunks| chunks.remainder());
+    for ((a, b), c) in a.iter().zip(b).zip(c) {
+        sum += a * b * c;
+    }
+    let [a, b, c] = chunks;
+    for ((a, b), c) in a.zip(b).zip(c) {
+        for lane in 0..LANES {
+            lanes[lane] = (a[lane] * b[lane]).mul_add(c[lane], lanes[lane]);
+        }
+    }
+    sum + total(lanes)
+}
+
 #[inline(always)]
 fn total(mut lanes: [f32; LANES]) -> f32 {
     let mut width = LANES;

@@ -81,7 +81,7 @@ pub enum Onto {
     Sum,
 }
 
-/// One block's normalization, RMSNorm (1910.07467): y = x / rms(x) * gain.
+/// One block's normalization, `RMSNorm` (1910.07467): y = x / rms(x) * gain.
 #[derive(Clone, Copy, Debug)]
 pub struct Norm {
     /// (n, width)

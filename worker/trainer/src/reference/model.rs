@@ -4,6 +4,7 @@
 //! h heads, k heads of keys and values, g queries per key (h = k g), e head width, f feed-forward
 //! width, v vocabulary. So `q_bhte` is (rows, heads, context, head width).
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{Device, Result, Tensor};
@@ -60,7 +61,7 @@ struct Layout<'a> {
     rows: usize,
     context: usize,
     angles: Angles,
-    starts_bt: Arc<[u32]>,
+    seen_bt: Arc<[[Range<usize>; 2]]>,
 }
 
 impl<'a> Layout<'a> {
@@ -70,7 +71,7 @@ impl<'a> Layout<'a> {
             rows: batch.rows,
             context: batch.context,
             angles: rope.angles(&batch.positions),
-            starts_bt: batch.starts.as_slice().into(),
+            seen_bt: (0..batch.inputs.len()).map(|token| batch.seen(token)).collect(),
         }
     }
 }
@@ -131,7 +132,7 @@ impl Attention {
         // The g queries of one key lie one after the other, so nothing needs to be repeated.
         let q_bkge = q_bhte.reshape((b, k, g * t, e))?;
         let scores_bkgt = q_bkge.matmul(&k_bkte.t()?)?;
-        let attended = Attended { starts_bt: layout.starts_bt.clone(), heads: h, context: t };
+        let attended = Attended { seen_bt: layout.seen_bt.clone(), heads: h, context: t };
         #[expect(clippy::cast_precision_loss, reason = "a head is narrow")]
         let weights_bkgt = attention_weights(&scores_bkgt, attended, 1.0 / (e as f64).sqrt())?;
         let y_bkge = weights_bkgt.matmul(&v_bkte)?;

@@ -1,5 +1,6 @@
 //! The softmax of attention: scaled, causal, and blind beyond the borders of a document.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
@@ -10,8 +11,8 @@ use super::{output, single, slice, tensor, view};
 /// What each query may look at.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Attended {
-    /// The first key of each token's document; the last is the token's own.
-    pub(in super::super) starts_bt: Arc<[u32]>,
+    /// For each token of the batch: see [`Batch::seen`](crate::engine::Batch::seen).
+    pub(in super::super) seen_bt: Arc<[[Range<usize>; 2]]>,
     /// Heads of queries.
     pub(in super::super) heads: usize,
     pub(in super::super) context: usize,
@@ -33,10 +34,10 @@ struct AttentionWeights {
 
 impl AttentionWeights {
     /// The keys of the query that stands `at` that place of (rows, heads, context).
-    fn keys(&self, at: usize) -> std::ops::RangeInclusive<usize> {
-        let Attended { starts_bt, heads, context } = &self.attended;
+    fn keys(&self, at: usize) -> &[Range<usize>; 2] {
+        let Attended { seen_bt, heads, context } = &self.attended;
         let (row, own) = (at / (heads * context), at % context);
-        starts_bt[row * context + own] as usize..=own
+        &seen_bt[row * context + own]
     }
 }
 
@@ -51,14 +52,19 @@ impl CustomOp1 for AttentionWeights {
         let context = self.attended.context;
         let queries = weights.chunks_exact_mut(context).zip(scores.chunks_exact(context));
         for (at, (weights, scores)) in queries.enumerate() {
-            let (weights, scores) = (&mut weights[self.keys(at)], &scores[self.keys(at)]);
-            let top = max(scores);
-            for (weight, score) in weights.iter_mut().zip(scores) {
-                *weight = exp((score - top) * self.scale);
+            let keys = self.keys(at);
+            let top = keys.clone().map(|keys| max(&scores[keys]));
+            let top = if top[0] > top[1] || top[0].is_nan() { top[0] } else { top[1] };
+            let mut total = 0.0;
+            for keys in keys.clone() {
+                for (weight, score) in weights[keys.clone()].iter_mut().zip(&scores[keys.clone()]) {
+                    *weight = exp((score - top) * self.scale);
+                }
+                total += sum(&weights[keys]);
             }
-            let share = 1.0 / sum(weights);
-            for weight in weights {
-                *weight *= share;
+            let share = 1.0 / total;
+            for weight in keys.clone().into_iter().flatten() {
+                weights[weight] *= share;
             }
         }
         Ok(output(weights, layout.shape()))
@@ -72,14 +78,12 @@ impl CustomOp1 for AttentionWeights {
         let mut dscores = vec![0.0; weights.len()];
         let context = self.attended.context;
         for (at, dscores) in dscores.chunks_exact_mut(context).enumerate() {
+            let (weights, dweights) = (&weights[at * context..], &dweights[at * context..]);
             let keys = self.keys(at);
-            let row = at * context;
-            let range = row + keys.start()..row + keys.end() + 1;
-            let (weights, dweights) = (&weights[range.clone()], &dweights[range]);
-            let mean = dot(weights, dweights);
-            let places = dscores[keys].iter_mut().zip(weights.iter().zip(dweights));
-            for (dscore, (weight, dweight)) in places {
-                *dscore = self.scale * weight * (dweight - mean);
+            let means = keys.clone().map(|keys| dot(&weights[keys.clone()], &dweights[keys]));
+            let mean = means[0] + means[1];
+            for key in keys.clone().into_iter().flatten() {
+                dscores[key] = self.scale * weights[key] * (dweights[key] - mean);
             }
         }
         Ok(Some(tensor(dscores, scores.shape())?))

@@ -101,11 +101,19 @@ fn attention_is_a_masked_softmax() {
     let (b, h, t) = (2, 2, 5);
     let scores = values(&[b, h, t, t], 1);
     let starts: [u32; 10] = [0, 0, 2, 2, 2, 0, 1, 1, 1, 4];
-    let attended = Attended { starts_bt: starts.into(), heads: h, context: t };
+    // the first row's second document looks at its first token as well
+    let shared = |row: usize, query: usize| [1, 0][row].min(starts[row * t + query] as usize);
+    let seen = |token: usize| {
+        let (row, query) = (token / t, token % t);
+        [0..shared(row, query), starts[token] as usize..query + 1]
+    };
+    let seen_bt = (0..b * t).map(seen).collect();
+    let attended = Attended { seen_bt, heads: h, context: t };
     let ours = attention_weights(&scores, attended, 0.6).unwrap();
 
     let allowed = |row: usize, query: usize, key: usize| {
-        starts[row * t + query] as usize <= key && key <= query
+        let own = starts[row * t + query] as usize <= key && key <= query;
+        own || key < shared(row, query)
     };
     let mask = (0..b * t * t).map(|at| {
         let (row, query, key) = (at / (t * t), at / t % t, at % t);
