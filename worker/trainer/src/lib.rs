@@ -1,4 +1,4 @@
-//! Trains and evaluates one run. Read `train.rs`, then `reference/model.rs`.
+//! Trains and evaluates one run. Read `train.rs`, then `reference/model.rs`, then `planned.rs`.
 //!
 //! A run is a function of its spec: which tokens a step sees is a function of (seed, step), the
 //! first parameters are a function of (seed, name), and what else a step depends on lies in the
@@ -13,8 +13,10 @@
 //!
 //! **Invariant:** a checkpoint is complete or does not exist; see [`checkpoint`].
 //!
-//! **Invariant:** unsafe code stands in modules named for it: `memory` asks the allocator to keep
-//! what it has, the data module maps files.
+//! **Invariant:** unsafe code stands in modules that say why: `memory` asks the allocator to keep what
+//! it has, the data module maps files, and `cpu` shares slices among threads (`threads`), calls the
+//! crate that multiplies (`product`), writes blocks of columns (`attention`) and calls what was
+//! compiled for the processor it found (`vector`).
 
 pub mod checkpoint;
 pub mod cpu;

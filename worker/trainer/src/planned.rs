@@ -107,8 +107,8 @@ impl<B: Backend> Engine for Planned<B> {
             return Ok(());
         }
         anyhow::ensure!(
-            batch.inputs.len() <= self.plan.training.tokens,
-            "a row of {} tokens, where there is room for {}",
+            batch.context <= self.plan.training.tokens,
+            "a row of {} tokens, where there is room for {} to be trained on",
             batch.context,
             self.plan.training.tokens
         );
@@ -170,12 +170,6 @@ impl<B: Backend> Engine for Planned<B> {
         for row in (0..batch.rows).step_by(rows) {
             let part = batch.part(row, rows.min(batch.rows - row));
             let tokens = part.inputs.len();
-            anyhow::ensure!(
-                tokens <= self.plan.scoring.tokens,
-                "a row of {} tokens, where there is room for {}",
-                part.context,
-                self.plan.scoring.tokens
-            );
             self.backend.load(&part);
             let likelihoods = self.score(tokens);
             self.backend.read(likelihoods, &mut all[row * batch.context..][..tokens]);
@@ -214,13 +208,12 @@ impl<B: Backend> Planned<B> {
         if let Some(token) = found.or_else(|| batch.targets.iter().find(|token| target(token))) {
             anyhow::bail!("token {token} lies outside the model's vocabulary of {vocabulary}");
         }
-        let positions = self.plan.rope.rows;
-        let far = batch.positions.iter().find(|position| positions <= **position as usize);
-        match far {
-            None => Ok(()),
-            Some(position) => anyhow::bail!(
-                "position {position} of a document, where rotations are known for {positions}"
-            ),
-        }
+        let room = self.plan.rope.rows;
+        anyhow::ensure!(
+            batch.context <= room,
+            "a row of {} tokens, where there is room for {room}",
+            batch.context
+        );
+        Ok(())
     }
 }

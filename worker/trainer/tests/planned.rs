@@ -343,5 +343,5 @@ fn a_token_or_a_place_that_the_model_does_not_have_is_an_error() {
     assert_eq!(said, "token 264 lies outside the model's vocabulary of 264");
     let longer = Case { rows: vec![vec![500]], ..case.clone() };
     let said = engine.log_likelihoods(&longer.batch(0)).expect_err("refused").to_string();
-    assert_eq!(said, "position 128 of a document, where rotations are known for 128");
+    assert_eq!(said, "a row of 500 tokens, where there is room for 128");
 }

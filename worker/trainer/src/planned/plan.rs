@@ -100,7 +100,7 @@ pub struct Plan {
     pub parameters: Parameters,
     /// Low halves of the weights' masters; empty where weights are f32.
     pub weights_rest: Region,
-    /// (positions, head width): cosines, then sines. f32.
+    /// (tokens of the longest row, head width): cosines, then sines. f32.
     pub rope: Matrix,
     pub workspace: Region,
     pub training: Activations,
@@ -332,4 +332,60 @@ impl Block {
 /// Numbers in a tensor.
 pub(super) fn numbers(shape: &[usize]) -> usize {
     shape.iter().product()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::preset;
+
+    const SHAPE: Shape = Shape { rows: 4, context: 128, longest: 300, threads: 1 };
+
+    fn plan(keep: Keep) -> Plan {
+        let config = preset("llama-1m").expect("listed");
+        Plan::new(&config, &SHAPE, Formats::SINGLE, 1000, keep)
+    }
+
+    #[test]
+    fn as_much_is_kept_as_fits() {
+        let config = preset("llama-1m").expect("listed");
+        let within = |limit| Plan::within(&config, &SHAPE, Formats::SINGLE, 1000, limit);
+        let sizes = Keep::TRAINING.map(|keep| plan(keep).bytes);
+        assert!(sizes[2] < sizes[1] && sizes[1] < sizes[0], "{sizes:?}");
+        assert_eq!(within(None).expect("no limit").training.keep, Keep::All);
+        for (keep, size) in Keep::TRAINING.into_iter().zip(sizes) {
+            assert_eq!(within(Some(size)).expect("it fits").training.keep, keep);
+        }
+        let error = within(Some(sizes[2] - 1)).expect_err("nothing fits");
+        assert_eq!(error, TooLarge { needed: sizes[2], limit: sizes[2] - 1 });
+        let said = error.to_string();
+        assert!(said.contains("lower `train.micro_batch` or `train.context`"), "{said}");
+    }
+
+    /// Weights, moments and what is kept of 8B at 4,096 in bf16, by hand: 14 bytes a parameter; 94 KB
+    /// a token and layer, as field figures for LLM.Q's plan have it.
+    #[test]
+    fn the_sums_are_those_on_paper() {
+        let config = preset("llama-8b").expect("listed");
+        let shape = Shape { rows: 1, context: 4096, longest: 4096, threads: 1 };
+        let plan = Plan::new(&config, &shape, Formats::BF16, 0, Keep::All);
+        let state: usize = plan.lines[..5].iter().map(|line| line.bytes).sum();
+        let parameters = usize::try_from(config.parameter_count()).expect("it fits");
+        assert_eq!(state, 14 * parameters);
+        let kept: usize =
+            plan.lines.iter().filter(|line| line.what != "scratch").map(|l| l.bytes).sum();
+        let each = (kept - state) / (4096 * config.layers);
+        assert!((93_000..97_000).contains(&each), "{each} bytes a token and layer");
+    }
+
+    /// The lines say where all of it goes, but for what lies between regions.
+    #[test]
+    fn the_lines_add_up() {
+        for keep in Keep::TRAINING {
+            let plan = plan(keep);
+            let sum: usize = plan.lines.iter().map(|line| line.bytes).sum();
+            assert!(sum <= plan.bytes && plan.bytes < sum + 200 * super::super::arena::ALIGN);
+            assert!(plan.scoring.tokens >= SHAPE.longest);
+        }
+    }
 }
