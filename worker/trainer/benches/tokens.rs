@@ -1,5 +1,5 @@
-//! Tokens per second of whole training steps, beside Hugging Face's Llama in PyTorch (`peer.py`) in
-//! the same run: forward, backward, clipping and AdamW, f32, each side at its best batch.
+//! Tokens per second of whole training steps, beside Hugging Face's Llama in `PyTorch` (`peer.py`) in
+//! the same run: forward, backward, clipping and `AdamW`, f32, each side at its best batch.
 //!
 //! `make bench` prints a table and writes `target/bench.json`. Words after `--` choose cases:
 //!
@@ -9,6 +9,8 @@
 //! Every measurement is a process of its own, so that each has its own peak of memory. A machine
 //! shared with others is never the same twice: ours and the peer's take turns, and the best of each
 //! counts.
+
+#![expect(clippy::print_stdout, reason = "what was measured is the result")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -279,6 +281,7 @@ struct Peer {
 }
 
 impl Peer {
+    #[expect(clippy::disallowed_methods, reason = "a benchmark is told where its peer is")]
     fn start() -> Self {
         let python = std::env::var("ASSAY_PEER")
             .expect("ASSAY_PEER is a Python with torch and transformers, or `--no-peer`");

@@ -21,9 +21,19 @@ fn random(seed: u64, count: usize) -> Vec<f64> {
         state =
             state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         // through f32, so that the backend gets the very numbers
-        f64::from(((state >> 40) as f64 / f64::from(1 << 23) - 1.0) as f32)
+        rounded((state >> 40) as f64 / f64::from(1 << 23) - 1.0)
     };
     (0..count).map(|_| next()).collect()
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "backends are given f32")]
+fn single(value: f64) -> f32 {
+    value as f32
+}
+
+/// What is left of a number that a backend is given.
+fn rounded(value: f64) -> f64 {
+    f64::from(single(value))
 }
 
 /// A backend with some matrices in its arena.
@@ -51,7 +61,7 @@ fn bench<const N: usize>(
         Cpu::new(arena.bytes(), workspace, batch.inputs.len(), threads).expect("memory");
     backend.load(batch);
     for (matrix, (_, _, values)) in placed.iter().zip(matrices) {
-        let values: Vec<f32> = values.iter().map(|value| *value as f32).collect();
+        let values: Vec<f32> = values.iter().map(|value| single(*value)).collect();
         backend.write(matrix.region, &values);
     }
     (Bench { backend }, placed)
@@ -224,7 +234,7 @@ fn normalization() {
             assert_near("dx", &bench.read(dx_at.region), &sum(&dx, &of_x));
             assert_near("dgain", &bench.read(dgain_at.region), &sum(&dgain, &of_gain));
             assert_near("y again", &bench.read(dy_at.region), &y);
-            let dy: Vec<f32> = dy.iter().map(|dy| *dy as f32).collect();
+            let dy: Vec<f32> = dy.iter().map(|dy| single(*dy)).collect();
             bench.backend.write(dy_at.region, &dy);
             bench.backend.norm_backward(&norm, dy_at, fresh_at, Onto::Fresh, dgain_at.region);
             assert_near("dx afresh", &bench.read(fresh_at.region), &of_x);
@@ -243,8 +253,8 @@ fn rotation() {
         let angle = |position: usize, pair: usize| position as f64 / (1.0 + pair as f64);
         let table: Vec<f64> = (0..9)
             .flat_map(|p| {
-                let cos = (0..half).map(move |pair| f64::from(angle(p, pair).cos() as f32));
-                cos.chain((0..half).map(move |pair| f64::from(angle(p, pair).sin() as f32)))
+                let cos = (0..half).map(move |pair| rounded(angle(p, pair).cos()));
+                cos.chain((0..half).map(move |pair| rounded(angle(p, pair).sin())))
             })
             .collect();
         let packed = random(1, n * heads.packed());
@@ -467,7 +477,7 @@ fn adamw() {
     };
     for (len, decayed, threads) in [(1, 0, 1), (70, 64, 1), (5000, 2049, 3), (64, 64, 2)] {
         let (w, g, m) = (random(1, len), random(2, len), random(3, len));
-        let v: Vec<f64> = random(4, len).iter().map(|x| f64::from((x * x) as f32)).collect();
+        let v: Vec<f64> = random(4, len).iter().map(|x| rounded(x * x)).collect();
         let (mut bench, places) =
             bench(threads, &tokens(1), [(1, len, &w), (1, len, &g), (1, len, &m), (1, len, &v)]);
         let [weights, grads, first, second] = places.map(|matrix| matrix.region);

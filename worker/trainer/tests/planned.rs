@@ -45,6 +45,7 @@ fn scalings() -> impl Strategy<Value = Option<Llama3Scaling>> {
 }
 
 /// `ASSAY_CASES` and `ASSAY_SEED` ask for more than the usual ones.
+#[expect(clippy::disallowed_methods, reason = "a longer run is asked for by hand")]
 fn asked_for(variable: &str, usual: u64) -> u64 {
     std::env::var(variable).ok().and_then(|value| value.parse().ok()).unwrap_or(usual)
 }
@@ -341,7 +342,7 @@ fn a_token_or_a_place_that_the_model_does_not_have_is_an_error() {
     batch.inputs[3] = 264;
     let said = engine.accumulate(&batch, 1.0).expect_err("refused").to_string();
     assert_eq!(said, "token 264 lies outside the model's vocabulary of 264");
-    let longer = Case { rows: vec![vec![500]], ..case.clone() };
+    let longer = Case { rows: vec![vec![500]], ..case };
     let said = engine.log_likelihoods(&longer.batch(0)).expect_err("refused").to_string();
     assert_eq!(said, "a row of 500 tokens, where there is room for 128");
 }

@@ -97,7 +97,7 @@ pub(super) fn dot3(a: &[f32], b: &[f32], c: &[f32]) -> f32 {
     let mut lanes = [0.0_f32; LANES];
     let chunks = [a.chunks_exact(LANES), b.chunks_exact(LANES), c.chunks_exact(LANES)];
     let mut sum = 0.0;
-    let [a, b, c] = chunks.each_ref().map(|chunks| chunks.remainder());
+    let [a, b, c] = chunks.each_ref().map(std::slice::ChunksExact::remainder);
     for ((a, b), c) in a.iter().zip(b).zip(c) {
         sum += a * b * c;
     }
