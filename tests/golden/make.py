@@ -3,9 +3,10 @@
     python3 -m venv venv && venv/bin/pip install torch transformers safetensors numpy
     venv/bin/python tests/golden/make.py
 
-Each variant is a tiny Llama trained for 20 steps on drawn tokens. A folder `<variant>/` gets the
-weights before the first step, as transformers saves them, and `golden.json`: the batches, the
-settings, and the loss and gradient norm of every step in full precision. `worker/trainer/tests/golden.rs`
+Each variant is a tiny Llama trained for 50 steps on drawn tokens. A folder `<variant>/` gets the
+weights before the first step, as transformers saves them, the gradients of the first step before
+they are clipped, and `golden.json`: the batches, the settings, and the loss and gradient norm of
+every step in full precision. `worker/trainer/tests/golden.rs`
 reads them. Nothing here knows how the trainer computes: the model is `LlamaForCausalLM` in eager
 mode, masks are additive and four-dimensional, the optimizer is `torch.optim.AdamW`.
 """
@@ -15,10 +16,11 @@ import math
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 HERE = Path(__file__).parent
-STEPS, ROWS, CONTEXT, VOCABULARY = 20, 4, 24, 72
+STEPS, ROWS, CONTEXT, VOCABULARY = 50, 4, 24, 72
 # The clip lies amid the gradient norms: some steps are scaled and some are not.
 PEAK, FLOOR, WARMUP = 3e-3, 0.1, 5
 BETAS, EPS, DECAY, CLIP = (0.9, 0.95), 1e-8, 0.1, 1.6
@@ -30,11 +32,12 @@ LLAMA3 = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 16,
 }
-# name, tied head, rotation, documents, weight of the z-loss
+# name, tied head, rotation, documents, weight of the z-loss; width, layers, heads, heads of keys and
+# values, head width, feed-forward width
 VARIANTS = [
-    ("untied", False, {"rope_type": "default"}, False, 0.0),
-    ("tied", True, {"rope_type": "default"}, True, 0.0),
-    ("stretched", False, LLAMA3, True, 1e-2),
+    ("untied", False, {"rope_type": "default"}, False, 0.0, (32, 2, 4, 2, 8, 56)),
+    ("tied", True, {"rope_type": "default"}, True, 0.0, (27, 3, 3, 3, 10, 51)),
+    ("stretched", False, LLAMA3, True, 1e-2, (42, 1, 6, 2, 12, 36)),
 ]
 
 
@@ -72,15 +75,17 @@ def mask_and_positions(documents: torch.Tensor) -> tuple[torch.Tensor, torch.Ten
     return mask, allowed.sum(-1) - 1
 
 
-def write_variant(name, tied, rope, with_documents, z_loss) -> None:
+def write_variant(name, tied, rope, with_documents, z_loss, dimensions) -> None:
     torch.manual_seed(7)
+    width, layers, heads, kv_heads, head_width, ffn = dimensions
     config = LlamaConfig(
         vocab_size=VOCABULARY,
-        hidden_size=32,
-        intermediate_size=56,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
+        hidden_size=width,
+        intermediate_size=ffn,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=kv_heads,
+        head_dim=head_width,
         max_position_embeddings=128,
         rms_norm_eps=1e-5,
         tie_word_embeddings=tied,
@@ -111,6 +116,9 @@ def write_variant(name, tied, rope, with_documents, z_loss) -> None:
         z = flat.logsumexp(-1)[targets != -100].square().mean()
         optimizer.zero_grad()
         (loss + z_loss * z).backward()
+        if step == 0:
+            grads = {name: p.grad.contiguous() for name, p in model.named_parameters()}
+            save_file(grads, folder / "grads.safetensors")
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step)

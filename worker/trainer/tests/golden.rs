@@ -1,4 +1,5 @@
-//! Against `PyTorch`: losses and gradient norms of 20 steps from the same weights on the same batches.
+//! Against `PyTorch`: every gradient of the first step, and losses and gradient norms of
+//! 50 steps, from the same weights on the same batches.
 //! Everything else in these tests would also hold for a model that is not Llama; this would not.
 //! The numbers are made by `tests/golden/make.py`.
 
@@ -7,10 +8,11 @@ use std::path::{Path, PathBuf};
 use assay_api::spec::{AdamW, Lr, Schedule};
 use assay_trainer::cpu::Cpu;
 use assay_trainer::data::{IGNORED, Sequence};
-use assay_trainer::engine::{Batch, Engine, Settings, Update, Verdict};
+use assay_trainer::engine::{Batch, Engine, Settings, Tensors, Update, Verdict};
 use assay_trainer::hugging_face::{self, Loaded};
 use assay_trainer::planned::{Planned, Shape};
 use assay_trainer::reference::Reference;
+use assay_trainer::safetensors;
 use assay_trainer::schedule::lr_at;
 use serde::Deserialize;
 
@@ -59,7 +61,7 @@ fn folder(variant: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(variant)
 }
 
-/// Trains the 20 steps with both engines; every loss within 1e-5 and every norm within 1e-4, relatively.
+/// Trains the 50 steps with both engines; every loss within 1e-5 and every norm within 1e-4, relatively.
 fn follow(variant: &str, threads: usize) {
     follow_with(variant, |model, settings| {
         let settings = Settings { threads, ..settings };
@@ -74,7 +76,37 @@ fn follow(variant: &str, threads: usize) {
     });
 }
 
-fn follow_with(variant: &str, make: impl Fn(&Loaded, Settings) -> Box<dyn Engine>) {
+/// An engine whose gradients can be looked at.
+trait Graded: Engine {
+    fn grads(&self) -> Tensors;
+}
+
+impl Graded for Reference {
+    fn grads(&self) -> Tensors {
+        self.grads()
+    }
+}
+
+impl Graded for Planned<Cpu> {
+    fn grads(&self) -> Tensors {
+        self.grads()
+    }
+}
+
+/// Each number within 1e-5 of the largest of its tensor.
+fn assert_grads(variant: &str, found: &Tensors) {
+    let expected = safetensors::read(&folder(variant).join("grads.safetensors")).expect("grads");
+    assert_eq!(expected.keys().collect::<Vec<_>>(), found.keys().collect::<Vec<_>>());
+    for (name, expected) in expected {
+        let largest = expected.values.iter().fold(0.0_f32, |largest, grad| largest.max(grad.abs()));
+        for (grad, expected) in found[&name].values.iter().zip(&expected.values) {
+            let error = (grad - expected).abs() / largest;
+            assert!(error < 1e-5, "{variant}, {name}: {grad}, not {expected} (largest {largest})");
+        }
+    }
+}
+
+fn follow_with(variant: &str, make: impl Fn(&Loaded, Settings) -> Box<dyn Graded>) {
     let text = std::fs::read_to_string(folder(variant).join("golden.json")).expect("golden.json");
     let golden: Golden = serde_json::from_str(&text).expect("as make.py writes it");
     let model = hugging_face::load(&folder(variant)).expect("a model that transformers wrote");
@@ -87,11 +119,14 @@ fn follow_with(variant: &str, make: impl Fn(&Loaded, Settings) -> Box<dyn Engine
         decay_steps: 0,
         floor: golden.lr.floor,
     };
-    assert_eq!(golden.steps.len(), 20);
+    assert_eq!(golden.steps.len(), 50);
     for (step, expected) in (0..).zip(&golden.steps) {
         let batch = expected.batch();
         engine.accumulate(&batch, 1.0 / batch.scored() as f64).expect("accumulated");
-        let update = Update { step: step + 1, lr: lr_at(&lr, 20, step) };
+        if step == 0 {
+            assert_grads(variant, &engine.grads());
+        }
+        let update = Update { step: step + 1, lr: lr_at(&lr, 50, step) };
         let numbers = engine.update(update).expect("updated").expect("at once");
         assert_eq!(numbers.verdict, Verdict::Applied);
         for (name, got, expected, tolerance) in [
