@@ -27,16 +27,27 @@ async fn end_of(cluster: &Cluster, settings: Value, resources: &str) -> AttemptV
 
 #[tokio::test(flavor = "multi_thread")]
 async fn out_of_memory() {
+    let greedy = scripted("x=x; while :; do x=$x$x; done");
+    let end = end_of(&Cluster::shared(), greedy, "memory: 32Mi").await;
+    assert_told(
+        &end,
+        "error",
+        &["ran out of memory", "OOMKilled", "32Mi", "raise `resources.memory`", "on node-"],
+    );
+}
+
+/// The worker knows what its container may use, and says what the model needs before it takes any.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_does_not_fit() {
     let cluster = Cluster::shared();
     let installation = Installation::start(&cluster, json!({}));
-    // its weights and their moments alone take three times as much
-    let sweep = Installation::sweep("s", "memory: 32Mi", "4k").replace("llama-300k", "llama-6m");
+    let sweep = Installation::sweep("s", "memory: 64Mi", "4k").replace("llama-300k", "llama-6m");
     installation.machine.apply(&sweep).await;
     let end = installation.end_of("s", 2).await.attempts.remove(0);
     assert_told(
         &end,
         "error",
-        &["ran out of memory", "OOMKilled", "32Mi", "raise `resources.memory`", "on node-"],
+        &["does not fit into the memory there is", "57.04 MB are to be had", "train.micro_batch"],
     );
 }
 

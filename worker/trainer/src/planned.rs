@@ -42,8 +42,11 @@ pub struct Planned<B> {
 }
 
 impl<B: Backend> Planned<B> {
-    /// A model with these weights and an optimizer that has not stepped. `make` gets the plan and
-    /// makes the backend with its arena.
+    /// A model with these weights and an optimizer that has not stepped. The backend's arena is as large
+    /// as the plan says.
+    ///
+    /// # Errors
+    /// These are not the model's weights.
     pub fn new(
         config: &Config,
         settings: Settings,

@@ -1,7 +1,7 @@
 //! The backward pass: the forward pass's operations in reverse, each with its gradient. What was not
 //! kept is computed again first.
 
-use super::backend::{Backend, Heads, Onto, Turn};
+use super::backend::{Backend, Onto, Turn};
 use super::forward::{Model, Pass};
 use super::plan::{Block, Keep};
 use super::{Layout, Planned, Region};
@@ -11,9 +11,7 @@ impl<B: Backend> Planned<B> {
     pub(super) fn backward(&mut self, tokens: usize) {
         let Self { plan, backend, config, .. } = self;
         let pass = Pass { of: &plan.training, tokens };
-        let (weights, heads) = (plan.parameters.weights, Heads::of(config));
-        let model = Model { layout: &plan.layout, weights, heads, rope: plan.rope };
-        let back = Back { model, grads: plan.parameters.grads };
+        let back = Back { model: Model::of(plan, config), grads: plan.parameters.grads };
         let (delta, dstream) = (pass.top(pass.of.delta), pass.top(pass.of.dstream));
         let dgain = plan.layout.last_norm.of(back.grads).region;
         backend.norm_backward(&pass.of.last_norm.top(tokens), delta, dstream, Onto::Fresh, dgain);

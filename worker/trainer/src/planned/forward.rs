@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use super::backend::{Backend, Heads, Matrix, Turn, Weights};
-use super::plan::{Activations, Block};
+use super::plan::{Activations, Block, Plan};
 use super::{Planned, Region};
+use crate::model::Config;
 
 /// What a part of the engine works with: where things lie, and for how many tokens.
 #[derive(Clone, Copy)]
@@ -30,19 +31,16 @@ impl<B: Backend> Planned<B> {
     pub(super) fn forward(&mut self, tokens: usize) {
         let Self { plan, backend, config, .. } = self;
         let pass = Pass { of: &plan.training, tokens };
-        let (weights, heads) = (plan.parameters.weights, Heads::of(config));
-        let model = Model { layout: &plan.layout, weights, heads, rope: plan.rope };
-        model.stream(backend, pass);
+        Model::of(plan, config).stream(backend, pass);
     }
 
     /// Log-likelihoods of the tokens' targets.
     pub(super) fn score(&mut self, tokens: usize) -> Region {
         let Self { plan, backend, config, .. } = self;
         let pass = Pass { of: &plan.scoring, tokens };
-        let (weights, heads) = (plan.parameters.weights, Heads::of(config));
-        let model = Model { layout: &plan.layout, weights, heads, rope: plan.rope };
+        let model = Model::of(plan, config);
         model.stream(backend, pass);
-        let head = plan.layout.head.of(weights);
+        let head = plan.layout.head.of(model.weights);
         for chunk in pass.chunks() {
             let logits = pass.of.logits.top(chunk.len());
             backend.linear(pass.of.normed.some_rows(&chunk), head, logits);
@@ -76,6 +74,13 @@ pub(super) struct Model<'a> {
     pub(super) weights: Region,
     pub(super) heads: Heads,
     pub(super) rope: Matrix,
+}
+
+impl<'a> Model<'a> {
+    pub(super) fn of(plan: &'a Plan, config: &Config) -> Self {
+        let (weights, heads) = (plan.parameters.weights, Heads::of(config));
+        Self { layout: &plan.layout, weights, heads, rope: plan.rope }
+    }
 }
 
 impl Model<'_> {

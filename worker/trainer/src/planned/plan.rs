@@ -113,8 +113,8 @@ pub struct Plan {
 /// No plan fits.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{} are needed where {} are to be had, even if only the input of each block is kept: lower \
-     `train.micro_batch` or `train.context`",
+    "{} are needed where {} are to be had, even if only the input of each block is kept: raise \
+     `resources.memory`, or lower `train.micro_batch` or `train.context`",
     Bytes(*.needed),
     Bytes(*.limit)
 )]
