@@ -76,7 +76,7 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
         pools,
         key,
         name: format!("{}:{}", listen, std::process::id()),
-        engine: Engine::Cpu,
+        engine: Engine::CpuF32,
         lease_ms: u64::try_from(lease.as_millis())?,
         folder: path_text(&folder)?,
         shutdown: CancellationToken::new(),

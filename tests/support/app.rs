@@ -46,7 +46,7 @@ impl TestApp {
             pools: Pools::new(vec![pool.clone()]).expect("there is one"),
             key: InstallationKey::read_or_make(&key).expect("the folder is writable"),
             name: "test".to_owned(),
-            engine: Engine::Cpu,
+            engine: Engine::CpuF32,
             lease_ms: 60_000,
             folder: corpus.folder().to_owned(),
             shutdown: CancellationToken::new(),

@@ -157,7 +157,7 @@ pub enum Engine {
     /// candle-core with autograd, f32, on the CPU: the truth, and slow.
     Reference,
     /// A static plan on the CPU, f32.
-    Cpu,
+    CpuF32,
 }
 
 /// What is measured, and at which steps (a measurement at step s sees s updates). Not in the point.

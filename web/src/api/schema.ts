@@ -436,7 +436,7 @@ export interface components {
             path: string;
         };
         /** @enum {string} */
-        Engine: "reference";
+        Engine: "reference" | "cpu-f32";
         /** @description What is measured, and at which steps (a measurement at step s sees s updates). Not in the point. */
         Eval: {
             /** @description Ascending; starts with 0 and ends with the last step. */

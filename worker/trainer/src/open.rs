@@ -52,7 +52,7 @@ pub(crate) fn open<'a>(spec: &TrainSpec, inputs: &'a Inputs) -> Result<Opened<'a
         EngineName::Reference => {
             Box::new(Reference::new(&config, settings, &weights).map_err(TrainError::Engine)?)
         }
-        EngineName::Cpu => {
+        EngineName::CpuF32 => {
             let shape = Shape {
                 rows: spec.train.micro_batch as usize,
                 context: spec.train.context as usize,

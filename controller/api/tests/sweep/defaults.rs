@@ -32,7 +32,7 @@ fn a_run_of_ten_million_tokens_gets_every_default() {
     let adamw = train.adamw;
     assert_eq!((adamw.beta1, adamw.beta2, adamw.eps, adamw.weight_decay), (0.9, 0.95, 1e-8, 0.1));
     assert_eq!((train.clip, train.z_loss), (1.0, 0.0));
-    assert_eq!((train.engine, train.devices, train.seed), (Engine::Cpu, 1, 1));
+    assert_eq!((train.engine, train.devices, train.seed), (Engine::CpuF32, 1, 1));
     assert_eq!(spec.eval.heldout_at[..6], [0, 10, 20, 50, 100, 150]);
     assert_eq!(spec.eval.heldout_at.last(), Some(&1_002));
 }
@@ -149,7 +149,7 @@ fn the_hash_of_a_known_run_stays() {
         r#""b":{"field":"text","group_by":null,"path":"/data/b.txt","slices":[]}}},"#,
         r#""kind":"train","model":{"preset":"llama-1m"},"tokenizer":"bytes","train":{"#,
         r#""adamw":{"beta1":0.9,"beta2":0.95,"eps":0.00000001,"weight_decay":0.1},"#,
-        r#""batch":768,"clip":1,"context":256,"devices":1,"engine":"reference","#,
+        r#""batch":768,"clip":1,"context":256,"devices":1,"engine":"cpu-f32","#,
         r#""lr":{"decay_steps":261,"floor":0,"peak":0.001,"schedule":"wsd","warmup_steps":40},"#,
         r#""micro_batch":3,"seed":1,"tokens":1000000,"z_loss":0}}"#,
     );

@@ -11,7 +11,7 @@ use assay_api::spec::{Engine, RunSpec, TrainSpec};
 use assay_api::sweep::{parse, report};
 
 fn context() -> Context {
-    Context { folder: "/data".to_owned(), engine: Engine::Cpu }
+    Context { folder: "/data".to_owned(), engine: Engine::CpuF32 }
 }
 
 /// The runs of a file that is right.

@@ -92,7 +92,7 @@ impl World {
                 adamw: AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 },
                 clip: 1.0,
                 z_loss: 1e-4,
-                engine: Engine::Cpu,
+                engine: Engine::CpuF32,
                 devices: 1,
                 seed: 7,
             },

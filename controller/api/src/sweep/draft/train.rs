@@ -128,6 +128,6 @@ impl LrDraft {
 
 fn engine(node: &Node) -> value::Read<Option<Engine>> {
     let words =
-        [("auto", None), ("cpu", Some(Engine::Cpu)), ("reference", Some(Engine::Reference))];
-    value::word(node, &words, &["cpu-bf16", "cuda"])
+        [("auto", None), ("cpu-f32", Some(Engine::CpuF32)), ("reference", Some(Engine::Reference))];
+    value::word(node, &words, &["cpu-bf16", "cuda-bf16"])
 }
