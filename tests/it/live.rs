@@ -127,6 +127,8 @@ async fn a_resume_tells_open_streams_to_begin_anew(db: PgPool) {
     sqlx::query("update run set not_before = null").execute(&db).await.unwrap();
     app.settle().await;
     app.worker("s", 1).await.start(&[(1, 1)]).await.unwrap();
-    let (_, event) = Events::open(&app, &cursor).await.next().await;
-    assert!(matches!(event, StreamEvent::Reset), "{event:?}");
+    // other databases of the server may have held the cursor down, or hold the horizon: rows and points
+    // from before come first then
+    let mut events = Events::open(&app, &cursor).await;
+    while !matches!(events.next().await, (_, StreamEvent::Reset)) {}
 }

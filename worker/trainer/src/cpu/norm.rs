@@ -94,20 +94,12 @@ vectorized! {
             // g = dy gain; the mean of g x^
             let mean = dot3(dy, gain, x) * scale / count(width);
             let places = dy.iter_mut().zip(dx).zip(x).zip(gain).zip(dgain.iter_mut());
-            if is_sum {
-                for ((((dy, dx), x), gain), dgain) in places {
-                    let normal = x * scale;
-                    *dgain += *dy * normal;
-                    *dx += scale * (*dy * gain - normal * mean);
-                    *dy = normal * gain;
-                }
-            } else {
-                for ((((dy, dx), x), gain), dgain) in places {
-                    let normal = x * scale;
-                    *dgain += *dy * normal;
-                    *dx = scale * (*dy * gain - normal * mean);
-                    *dy = normal * gain;
-                }
+            for ((((dy, dx), x), gain), dgain) in places {
+                let normal = x * scale;
+                *dgain += *dy * normal;
+                let before = if is_sum { *dx } else { 0.0 };
+                *dx = before + scale * (*dy * gain - normal * mean);
+                *dy = normal * gain;
             }
         }
     }

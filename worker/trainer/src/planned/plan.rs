@@ -177,18 +177,17 @@ impl Plan {
         let tokens = shape.rows * shape.context;
         let gains = Gains { layout: &layout, weights };
         let training = Activations::new(&mut arena, config, (tokens, keep, formats), &gains);
-        let scored = tokens.max(shape.longest);
-        let mut beside = begin.clone();
-        let mut scoring =
-            Activations::new(&mut beside, config, (scored, Keep::Nothing, formats), &gains);
-        let more = SCORED_TOKENS.max(shape.longest);
-        let mut wide = begin;
-        let roomy = Activations::new(&mut wide, config, (more, Keep::Nothing, formats), &gains);
-        if scored < more && wide.bytes() <= arena.bytes() {
-            scoring = roomy;
-        } else {
-            arena.grow("scoring, beyond what training needs", beside.bytes());
-        }
+        let scoring = |tokens| {
+            let mut beside = begin.clone();
+            let of = (tokens, Keep::Nothing, formats);
+            (Activations::new(&mut beside, config, of, &gains), beside.bytes())
+        };
+        let least = tokens.max(shape.longest);
+        let (scoring, end) = match scoring(least.max(SCORED_TOKENS)) {
+            (roomy, end) if end <= arena.bytes() => (roomy, end),
+            _ => scoring(least),
+        };
+        arena.grow("scoring, beyond what training needs", end);
         let (bytes, lines) = (arena.bytes(), arena.lines().to_vec());
         Self { layout, parameters, weights_rest, rope, workspace, training, scoring, bytes, lines }
     }
