@@ -297,7 +297,7 @@ fn quota(cluster: &Cluster, namespace: &str, what: &str) {
 async fn a_pod_that_is_evicted_saves_a_checkpoint() {
     let cluster = Cluster::shared();
     let installation = Installation::start(&cluster, json!({}));
-    installation.machine.apply(&Installation::sweep("s", "", "100k")).await;
+    installation.machine.apply(&Installation::sweep("s", "", "200k")).await;
     let run = installation.until_training("s", |run| 4 <= run.step).await;
     installation.evict(&cluster, &run);
     let end = installation.end_of("s", run.number).await.attempts.remove(0);
@@ -374,7 +374,7 @@ async fn a_job_deleted_by_hand() {
 async fn a_job_deleted_by_hand_after_its_start() {
     let cluster = Cluster::shared();
     let installation = Installation::start(&cluster, json!({}));
-    installation.machine.apply(&Installation::sweep("s", "", "100k")).await;
+    installation.machine.apply(&Installation::sweep("s", "", "200k")).await;
     let run = installation.until_training("s", |run| 2 <= run.step).await;
     installation.kubectl(&cluster, &["delete", "job", "-l", &installation.labels(&run)]);
     let end = installation.end_of("s", run.number).await.attempts.remove(0);

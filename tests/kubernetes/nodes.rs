@@ -55,7 +55,7 @@ async fn a_lost_node_is_fenced_and_its_slot_stays_taken() {
     let (pools, patient) = ([("gpus", json!({}))], ["--lease", "600"]);
     let installation = Installation::beside(&cluster, &cluster.namespace(), &pools, &patient);
     let machine = &installation.machine;
-    machine.apply(&Installation::sweep("s", "", "120k")).await;
+    machine.apply(&Installation::sweep("s", "", "400k")).await;
     let run = installation.until_training("s", |run| 10 <= run.step).await;
     let lost = node_of(&installation, &cluster, &run);
     node(&cluster, &lost, "cut");
@@ -79,6 +79,8 @@ async fn a_rebooted_node() {
     let installation = Installation::start(&cluster, json!({}));
     installation.machine.apply(&Installation::sweep("s", "", "100k")).await;
     let run = installation.until_training("s", |run| 10 <= run.step).await;
+    // or it might be done before its node goes down
+    installation.signal(&run, "STOP");
     node(&cluster, &node_of(&installation, &cluster, &run), "reboot");
     let end = installation.end_of("s", run.number).await.attempts.remove(0);
     assert_eq!(end.cause.as_deref(), Some("infrastructure"), "{end:?}");
@@ -89,7 +91,7 @@ async fn a_rebooted_node() {
 async fn a_node_that_is_short_of_memory() {
     let cluster = Cluster::own();
     let installation = Installation::start(&cluster, json!({}));
-    installation.machine.apply(&Installation::sweep("s", "", "400k")).await;
+    installation.machine.apply(&Installation::sweep("s", "", "2M")).await;
     let run = installation.until_training("s", |run| 10 <= run.step).await;
     node(&cluster, &node_of(&installation, &cluster, &run), "press");
     let end = installation.end_of("s", run.number).await.attempts.remove(0);
@@ -100,19 +102,21 @@ async fn a_node_that_is_short_of_memory() {
 }
 
 /// Goal: a worker whose pod is gone is refused. Method: its node's kubelet dies, and somebody deletes
-/// the pod by force, so that nobody stops the process.
+/// the pod by force, so that nobody stops the process; which is frozen meanwhile, or it might be done.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_reports_although_its_pod_is_gone() {
     let cluster = Cluster::own();
     let installation = Installation::start(&cluster, json!({}));
     installation.machine.apply(&Installation::sweep("s", "", "200k")).await;
     let run = installation.until_training("s", |run| 10 <= run.step).await;
+    installation.signal(&run, "STOP");
     node(&cluster, &node_of(&installation, &cluster, &run), "stop");
     let labels = installation.labels(&run);
     let forced = ["delete", "pod", "-l", &labels, "--grace-period=0", "--force"];
     installation.kubectl(&cluster, &forced);
     let end = installation.end_of("s", run.number).await.attempts.remove(0);
     assert_eq!(end.cause.as_deref(), Some("infrastructure"), "{end:?}");
+    installation.signal(&run, "CONT");
     assert_succeeded(&installation.machine.until_ended("s").await);
     assert!(!installation.has_process(&run), "refused, it left by itself");
 }

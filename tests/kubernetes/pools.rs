@@ -115,7 +115,7 @@ async fn what_a_crash_left_half_made_is_made_whole() {
 async fn a_controller_that_was_killed_goes_on_with_what_runs() {
     let cluster = Cluster::shared();
     let mut installation = Installation::start(&cluster, json!({}));
-    installation.machine.apply(&Installation::sweep("s", "", "100k")).await;
+    installation.machine.apply(&Installation::sweep("s", "", "300k")).await;
     installation.until_training("s", |run| 2 <= run.step).await;
     installation.machine.kill_controller();
     installation.until_training("s", |run| 20 <= run.step).await;
@@ -135,7 +135,7 @@ async fn a_pool_that_cannot_be_reached_holds_up_nobody() {
     let pools = [("gpus", json!({})), ("far", far)];
     let installation = Installation::beside(&cluster, &cluster.namespace(), &pools, &[]);
     let machine = &installation.machine;
-    let sweep = Installation::sweep("far", "", "200k").replace("pool: gpus", "pool: far");
+    let sweep = Installation::sweep("far", "", "600k").replace("pool: gpus", "pool: far");
     machine.apply(&sweep).await;
     let before = installation.until_training("far", |run| 2 <= run.step).await;
     broken.script("part", &["apiserver", "kill"]);
