@@ -158,6 +158,9 @@ pub enum Engine {
     Reference,
     /// A static plan on the CPU, f32.
     CpuF32,
+    /// The same, with weights and activations rounded to bf16 on their way into products. The processor
+    /// must have AVX512-BF16.
+    CpuBf16,
 }
 
 /// What is measured, and at which steps (a measurement at step s sees s updates). Not in the point.

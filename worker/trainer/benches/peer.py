@@ -1,8 +1,8 @@
-"""Hugging Face's Llama in PyTorch, f32, on the CPU: the peer of the benchmark `tokens`.
+"""Hugging Face's Llama in PyTorch, f32 or under bf16 autocast, on the CPU: the peer of the benchmark `tokens`.
 
 Reads one case a line from stdin, as JSON, and answers each with one line of JSON:
 
-    {"config": {...}, "rows": 8, "context": 256, "threads": 1, "compile": false, "seconds": 2}
+    {"config": {...}, "rows": 8, "context": 256, "threads": 1, "compile": false, "bf16": false, "seconds": 2}
     {"tokens_per_second": 1970.3, "peak_bytes": 812345678}
 
 A case measures whole steps: forward, backward, clipping, fused AdamW. The best of three rounds counts.
@@ -33,8 +33,9 @@ def measure(case: dict) -> dict:
     inputs, targets = text[:, :-1].contiguous(), text[:, 1:].contiguous()
 
     def step():
-        logits = loss_of(input_ids=inputs).logits
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        with torch.autocast("cpu", torch.bfloat16, enabled=case["bf16"]):
+            logits = loss_of(input_ids=inputs).logits
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()

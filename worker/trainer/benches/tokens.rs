@@ -1,5 +1,6 @@
 //! Tokens per second of whole training steps, beside Hugging Face's Llama in `PyTorch` (`peer.py`) in
-//! the same run: forward, backward, clipping and `AdamW`, f32, each side at its best batch.
+//! the same run: forward, backward, clipping and `AdamW`, each side at its best batch; in f32, and where
+//! the processor can in bf16 beside `torch.autocast`.
 //!
 //! `make bench` prints a table and writes `target/bench.json`. Words after `--` choose cases:
 //!
@@ -17,7 +18,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use assay_api::spec::AdamW;
-use assay_trainer::cpu::Cpu;
+use assay_trainer::cpu::{Cpu, Products};
 use assay_trainer::data::Sequence;
 use assay_trainer::engine::{Batch, Engine as _, Settings, Update};
 use assay_trainer::initial;
@@ -45,6 +46,7 @@ struct Case {
     rows: usize,
     context: usize,
     threads: usize,
+    bf16: bool,
 }
 
 #[derive(Clone, Copy, Default, Deserialize, Serialize)]
@@ -77,15 +79,20 @@ fn main() {
     let chosen: Vec<&String> = words.iter().filter(|word| !word.starts_with("--")).collect();
     let mut results = Vec::new();
     println!(
-        "model  context  threads  ours tok/s  of GEMM  eager  ratio  compiled  ratio  peak ours / eager"
+        "model   as  context  threads  ours tok/s  of GEMM  eager  ratio  compiled  ratio  peak ours / eager"
     );
     for (model, (name, ..)) in MODELS.iter().enumerate() {
         if !chosen.is_empty() && !chosen.iter().any(|word| word == name) {
             continue;
         }
         for (context, threads, rows) in SHAPES {
-            let cases = rows.map(|rows| Case { model, rows, context, threads });
-            results.extend(compare(name, &cases, peer.as_mut()));
+            for bf16 in [false, true] {
+                if bf16 && !Products::Bf16.are_possible_here() {
+                    continue;
+                }
+                let cases = rows.map(|rows| Case { model, rows, context, threads, bf16 });
+                results.extend(compare(name, &cases, peer.as_mut()));
+            }
         }
     }
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/bench.json");
@@ -110,7 +117,7 @@ fn compare(name: &str, cases: &[Case; 2], mut peer: Option<&mut Peer>) -> Vec<Re
             better(&mut eager, peer.measure(*case, false));
         }
     }
-    let Case { context, threads, model, .. } = cases[0];
+    let Case { context, threads, model, bf16, .. } = cases[0];
     if let Some(peer) = peer {
         better(&mut compiled, peer.measure(cases[1], true));
         better(&mut ours, in_a_process(cases[0]));
@@ -118,9 +125,10 @@ fn compare(name: &str, cases: &[Case; 2], mut peer: Option<&mut Peer>) -> Vec<Re
     let config = config(model);
     let flops = config.flops_per_token(u32::try_from(context).expect("short") / 2);
     let share = ours.tokens_per_second * flops / (products(&config) * threads as f64);
+    let kind = if bf16 { "bf16" } else { "f32" };
     let ratio = |peer: Measured| ours.tokens_per_second / peer.tokens_per_second;
     println!(
-        "{name:>5}  {context:>7}  {threads:>7}  {:>10.0}  {:>6.0}%  {:>5.0}  {:>5.2}  {:>8.0}  {:>5.2}  {:.0} MB / {:.0} MB",
+        "{name:>5}  {kind:>4}  {context:>7}  {threads:>7}  {:>10.0}  {:>6.0}%  {:>5.0}  {:>5.2}  {:>8.0}  {:>5.2}  {:.0} MB / {:.0} MB",
         ours.tokens_per_second,
         100.0 * share,
         eager.tokens_per_second,
@@ -130,8 +138,9 @@ fn compare(name: &str, cases: &[Case; 2], mut peer: Option<&mut Peer>) -> Vec<Re
         ours.peak_bytes / 1e6,
         eager.peak_bytes / 1e6,
     );
-    let place = format!("{name}_context_{context}_threads_{threads}");
-    let speed = if (name, context, threads) == ("6.5M", 256, 1) {
+    let kind = if bf16 { "_bf16" } else { "" };
+    let place = format!("{name}_context_{context}_threads_{threads}{kind}");
+    let speed = if (name, context, threads, bf16) == ("6.5M", 256, 1, false) {
         "cpu_train_tokens_per_second".to_owned()
     } else {
         format!("cpu_train_tokens_per_second_{place}")
@@ -167,14 +176,16 @@ fn in_a_process(case: Case) -> Measured {
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 fn measure(case: Case) -> Measured {
-    let Case { model, rows, context, threads } = case;
+    let Case { model, rows, context, threads, bf16 } = case;
     let config = config(model);
     let adamw = AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 };
     let settings = Settings { adamw, clip: 1.0, z_loss: 0.0, threads };
     let shape = Shape { rows, context, longest: context, threads };
     let plan = Cpu::plan(&config, &shape, None).expect("there is no limit");
     let weights = initial::draw(&config, 1);
-    let mut engine = Planned::on_cpu(&config, settings, plan, &weights).expect("an engine");
+    let products = if bf16 { Products::Bf16 } else { Products::F32 };
+    let mut engine =
+        Planned::on_cpu(&config, settings, products, plan, &weights).expect("an engine");
     drop(weights);
     let batch = batch(rows, context, config.vocabulary);
     let weight = 1.0 / batch.scored() as f64;
@@ -317,6 +328,7 @@ impl Peer {
             "context": case.context,
             "threads": case.threads,
             "compile": compile,
+            "bf16": case.bf16,
             "seconds": SECONDS,
         });
         writeln!(self.ask, "{question}").expect("it listens");

@@ -1,6 +1,7 @@
 //! The CPU as a backend: f32, one arena in memory, a few threads.
 //!
-//! Matrix products come from the crate `gemm`; the rest is loops over slices, compiled for the
+//! Matrix products come from the crate `gemm`, or are our own where weights and activations are rounded
+//! to bf16 on their way into them ([`Products`]); the rest is loops over slices, compiled for the
 //! processor's widest vectors ([`vector`]). An operation is cut among the threads by rows
 //! ([`threads`]), so a run repeats bit for bit with the same number of threads on the same model of
 //! processor.
@@ -24,13 +25,32 @@ use crate::planned::{
     Backend, Formats, Heads, Losses, Matrix, Norm, Onto, Parameters, Plan, Planned, Rates, Region,
     Shape, Squares, TooLarge, Turn, Weights,
 };
-use product::{View, ViewMut, product};
+use product::{View, ViewMut, bf16, product};
 use threads::Threads;
 
 /// Of an f32.
 const SIZE: usize = size_of::<f32>();
 /// A cache line: where the arena begins.
 const LINE: usize = 64;
+pub(crate) const NO_BF16: &str = "this processor lacks the instructions of AVX512-BF16, which the engine \
+                       `cpu-bf16` needs: write `train.engine: cpu-f32`";
+
+/// What the products with weights are made of. All else is f32 in either case: what is stored, sums,
+/// attention, norms, losses and the optimizer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Products {
+    F32,
+    /// Operands are rounded to bf16, as under `torch.autocast`; what comes out of a product is not.
+    Bf16,
+}
+
+impl Products {
+    /// Whether this processor can: bf16 needs the instructions of AVX512-BF16.
+    #[must_use]
+    pub fn are_possible_here(self) -> bool {
+        self == Self::F32 || bf16::is_here()
+    }
+}
 
 #[derive(Debug)]
 pub struct Cpu {
@@ -43,19 +63,24 @@ pub struct Cpu {
     losses: Losses,
     /// Two sums of each thread.
     sums: Vec<f64>,
+    products: Products,
+    /// What each thread rounds operands into.
+    packed: Vec<u32>,
 }
 
 impl Cpu {
     /// With an arena of so many bytes, some of it scratch, for batches of so many tokens.
     ///
     /// # Errors
-    /// The memory or the threads cannot be had.
+    /// The memory or the threads cannot be had, or this processor lacks what the products need.
     pub fn new(
         bytes: usize,
         workspace: Region,
         tokens: usize,
         threads: usize,
+        products: Products,
     ) -> anyhow::Result<Self> {
+        anyhow::ensure!(products.are_possible_here(), NO_BF16);
         let numbers = bytes.div_ceil(SIZE) + LINE / SIZE;
         let mut memory = Vec::new();
         memory.try_reserve_exact(numbers)?;
@@ -64,7 +89,11 @@ impl Cpu {
         let threads = Threads::new(threads)?;
         let batch = Batch::with_room_for(tokens, 1);
         let (losses, sums) = (Losses::default(), vec![0.0; 2 * threads.count()]);
-        Ok(Self { memory, begin, workspace, threads, batch, losses, sums })
+        let packed = match products {
+            Products::F32 => Vec::new(),
+            Products::Bf16 => vec![0; bf16::SCRATCH * threads.count()],
+        };
+        Ok(Self { memory, begin, workspace, threads, batch, losses, sums, products, packed })
     }
 
     /// With a limit in bytes, what does not fit is computed again instead of kept.
@@ -86,6 +115,30 @@ impl Cpu {
         debug_assert_eq!(region.at % SIZE, 0, "numbers lie at multiples of their size");
         let at = self.begin + region.at / SIZE;
         at..at + region.len * region.size / SIZE
+    }
+
+    /// out (+)= a b, with both as `turn` says, cut among the threads by rows of the output.
+    fn multiply(
+        &mut self,
+        matrices: [Matrix; 3],
+        onto: Onto,
+        turn: impl for<'v> Fn(View<'v>, View<'v>) -> (View<'v>, View<'v>),
+    ) {
+        let ranges = matrices.map(|matrix| self.range(matrix.region));
+        let slices = self.memory.get_disjoint_mut(ranges).expect("the plan lays regions apart");
+        let ([a, b, values], [a_columns, b_columns, columns]) =
+            (slices, matrices.map(|matrix| matrix.columns));
+        let (a, b) = turn(View::dense(a, a_columns), View::dense(b, b_columns));
+        let each = self.packed.len() / self.threads.count();
+        let (products, packed) = (self.products, (self.packed.as_mut_slice(), each));
+        let rows = matrices[2].rows;
+        self.threads.split_with(rows, [(values, columns)], packed, |rows, [values], packed| {
+            let (out, a) = (ViewMut::dense(values, columns), a.some_rows(&rows));
+            match products {
+                Products::F32 => product(out, onto, 1.0, a, b),
+                Products::Bf16 => bf16::product(out, onto, a, b, packed),
+            }
+        });
     }
 
     /// What an operation works on, each apart from the others; and the threads.
@@ -168,31 +221,15 @@ impl Backend for Cpu {
     }
 
     fn linear(&mut self, x: Matrix, w: Matrix, y: Matrix) {
-        let (threads, _, [inputs, weights, values]) = self.cut([x.region, w.region, y.region]);
-        let (x, w) = (View::dense(inputs, x.columns), View::dense(weights, w.columns));
-        threads.split(y.rows, [(values, y.columns)], |rows, [values]| {
-            let out = ViewMut::dense(values, y.columns);
-            product(out, Onto::Fresh, 1.0, x.some_rows(&rows), w.transposed());
-        });
+        self.multiply([x, w, y], Onto::Fresh, |x, w| (x, w.transposed()));
     }
 
     fn linear_dgrad(&mut self, dy: Matrix, w: Matrix, dx: Matrix) {
-        let (threads, _, [outputs, weights, values]) = self.cut([dy.region, w.region, dx.region]);
-        let (dy, w) = (View::dense(outputs, dy.columns), View::dense(weights, w.columns));
-        threads.split(dx.rows, [(values, dx.columns)], |rows, [values]| {
-            let out = ViewMut::dense(values, dx.columns);
-            product(out, Onto::Fresh, 1.0, dy.some_rows(&rows), w);
-        });
+        self.multiply([dy, w, dx], Onto::Fresh, |dy, w| (dy, w));
     }
 
     fn linear_wgrad(&mut self, dy: Matrix, x: Matrix, dw: Matrix) {
-        let (threads, _, [outputs, inputs, values]) = self.cut([dy.region, x.region, dw.region]);
-        let dy = View::dense(outputs, dy.columns).transposed();
-        let x = View::dense(inputs, x.columns);
-        threads.split(dw.rows, [(values, dw.columns)], |rows, [values]| {
-            let out = ViewMut::dense(values, dw.columns);
-            product(out, Onto::Sum, 1.0, dy.some_rows(&rows), x);
-        });
+        self.multiply([dy, x, dw], Onto::Sum, |dy, x| (dy.transposed(), x));
     }
 
     fn rope(&mut self, packed: Matrix, heads: Heads, table: Matrix, turn: Turn) {
@@ -295,11 +332,12 @@ impl Planned<Cpu> {
     pub fn on_cpu(
         config: &Config,
         settings: Settings,
+        products: Products,
         plan: Plan,
         weights: &Tensors,
     ) -> anyhow::Result<Self> {
         let tokens = plan.training.tokens.max(plan.scoring.tokens);
-        let backend = Cpu::new(plan.bytes, plan.workspace, tokens, settings.threads)?;
+        let backend = Cpu::new(plan.bytes, plan.workspace, tokens, settings.threads, products)?;
         Self::new(config, settings, plan, backend, weights)
     }
 }

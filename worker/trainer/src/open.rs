@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::checkpoint::{self, Progress};
-use crate::cpu::Cpu;
+use crate::cpu::{Cpu, NO_BF16, Products};
 use crate::data::{Dataset, Mixture, hex, vocabulary_size};
 use crate::engine::{Engine, Settings, State};
 use crate::evaluate::Exam;
@@ -52,7 +52,11 @@ pub(crate) fn open<'a>(spec: &TrainSpec, inputs: &'a Inputs) -> Result<Opened<'a
         EngineName::Reference => {
             Box::new(Reference::new(&config, settings, &weights).map_err(TrainError::Engine)?)
         }
-        EngineName::CpuF32 => {
+        EngineName::CpuF32 | EngineName::CpuBf16 => {
+            let products = match spec.train.engine {
+                EngineName::CpuBf16 => Products::Bf16,
+                EngineName::Reference | EngineName::CpuF32 => Products::F32,
+            };
             let shape = Shape {
                 rows: spec.train.micro_batch as usize,
                 context: spec.train.context as usize,
@@ -61,7 +65,8 @@ pub(crate) fn open<'a>(spec: &TrainSpec, inputs: &'a Inputs) -> Result<Opened<'a
             };
             let plan = Cpu::plan(&config, &shape, inputs.memory)?;
             Box::new(
-                Planned::on_cpu(&config, settings, plan, &weights).map_err(TrainError::Engine)?,
+                Planned::on_cpu(&config, settings, products, plan, &weights)
+                    .map_err(TrainError::Engine)?,
             )
         }
     };
@@ -155,6 +160,9 @@ fn check(spec: &TrainSpec, inputs: &Inputs) -> Result<(), TrainError> {
         if !(0.0..1.0).contains(&value) {
             return Err(refused(format!("train.adamw.{name} is {value}; it must lie in 0..1")));
         }
+    }
+    if train.engine == EngineName::CpuBf16 && !Products::Bf16.are_possible_here() {
+        return Err(refused(NO_BF16.to_owned()));
     }
     for name in spec.data.sources.keys() {
         if !inputs.datasets.contains_key(name) {

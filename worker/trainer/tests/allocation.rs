@@ -7,7 +7,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use assay_api::spec::AdamW;
-use assay_trainer::cpu::Cpu;
+use assay_trainer::cpu::{Cpu, Products};
 use assay_trainer::data::Sequence;
 use assay_trainer::engine::{Batch, Engine as _, Settings, Update};
 use assay_trainer::initial;
@@ -41,14 +41,16 @@ static ALLOCATOR: Counting = Counting;
 fn a_step_allocates_nothing() {
     let config = preset("llama-300k").expect("listed");
     let adamw = AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 };
-    for threads in [1, 2] {
+    let both = [Products::F32, Products::Bf16].into_iter().filter(|p| p.are_possible_here());
+    for (products, threads) in both.flat_map(|products| [(products, 1), (products, 2)]) {
         let settings = Settings { adamw, clip: 1.0, z_loss: 1e-4, threads };
         let shape = Shape { rows: 2, context: 64, longest: 64, threads };
         // a memory limit, so that something is computed again as well
         let least = Cpu::plan(&config, &shape, None).expect("there is no limit").bytes;
         let plan = Cpu::plan(&config, &shape, Some(least - 1)).expect("something else fits");
         let weights = initial::draw(&config, 1);
-        let mut engine = Planned::on_cpu(&config, settings, plan, &weights).expect("an engine");
+        let mut engine =
+            Planned::on_cpu(&config, settings, products, plan, &weights).expect("an engine");
         let row = |start: u32| Sequence {
             inputs: (start..start + 64).collect(),
             targets: (start + 1..start + 65).collect(),
@@ -69,6 +71,6 @@ fn a_step_allocates_nothing() {
         for number in 2..6 {
             step(number);
         }
-        assert_eq!(COUNT.load(Ordering::Relaxed) - before, 0, "{threads} threads");
+        assert_eq!(COUNT.load(Ordering::Relaxed) - before, 0, "{products:?}, {threads} threads");
     }
 }

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use assay_trainer::cpu::Cpu;
+use assay_trainer::cpu::{Cpu, Products};
 use assay_trainer::data::{IGNORED, Sequence};
 use assay_trainer::engine::Batch;
 use assay_trainer::model::{Config, preset};
@@ -58,7 +58,8 @@ fn bench<const N: usize>(
         columns,
     });
     let mut backend =
-        Cpu::new(arena.bytes(), workspace, batch.inputs.len(), threads).expect("memory");
+        Cpu::new(arena.bytes(), workspace, batch.inputs.len(), threads, Products::F32)
+            .expect("memory");
     backend.load(batch);
     for (matrix, (_, _, values)) in placed.iter().zip(matrices) {
         let values: Vec<f32> = values.iter().map(|value| single(*value)).collect();

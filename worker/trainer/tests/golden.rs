@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use assay_api::spec::{AdamW, Lr, Schedule};
-use assay_trainer::cpu::Cpu;
+use assay_trainer::cpu::{Cpu, Products};
 use assay_trainer::data::{IGNORED, Sequence};
 use assay_trainer::engine::{Batch, Engine, Settings, Tensors, Update, Verdict};
 use assay_trainer::hugging_face::{self, Loaded};
@@ -61,19 +61,37 @@ fn folder(variant: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(variant)
 }
 
-/// Trains the 50 steps with both engines; every loss within 1e-5 and every norm within 1e-4, relatively.
+/// How far from PyTorch an engine may be, relatively.
+#[derive(Clone, Copy)]
+struct Tolerance {
+    /// Of the largest of its tensor.
+    grad: f32,
+    loss: f64,
+    norm: f64,
+}
+
+const SINGLE: Tolerance = Tolerance { grad: 1e-5, loss: 1e-5, norm: 1e-4 };
+/// Operands are off by 2^-9 at most; over 50 steps the two models drift apart by that.
+const ROUNDED: Tolerance = Tolerance { grad: 2e-2, loss: 5e-3, norm: 3e-2 };
+
+/// Trains the 50 steps with each engine.
 fn follow(variant: &str, threads: usize) {
-    follow_with(variant, |model, settings| {
+    follow_with(variant, SINGLE, |model, settings| {
         let settings = Settings { threads, ..settings };
         Box::new(Reference::new(&model.config, settings, &model.weights).expect("engine"))
     });
-    follow_with(variant, |model, settings| {
-        let settings = Settings { threads, ..settings };
-        let shape = Shape { rows: 8, context: 64, longest: 64, threads };
-        let plan = Cpu::plan(&model.config, &shape, None).expect("there is no limit");
-        let engine = Planned::on_cpu(&model.config, settings, plan, &model.weights);
-        Box::new(engine.expect("engine"))
-    });
+    for (products, tolerance) in [(Products::F32, SINGLE), (Products::Bf16, ROUNDED)] {
+        if products.are_possible_here() {
+            follow_with(variant, tolerance, |model, settings| {
+                let settings = Settings { threads, ..settings };
+                let shape = Shape { rows: 8, context: 64, longest: 64, threads };
+                let plan = Cpu::plan(&model.config, &shape, None).expect("there is no limit");
+                let (config, weights) = (&model.config, &model.weights);
+                let engine = Planned::on_cpu(config, settings, products, plan, weights);
+                Box::new(engine.expect("engine"))
+            });
+        }
+    }
 }
 
 /// An engine whose gradients can be looked at.
@@ -93,20 +111,26 @@ impl Graded for Planned<Cpu> {
     }
 }
 
-/// Each number within 1e-5 of the largest of its tensor.
-fn assert_grads(variant: &str, found: &Tensors) {
+fn assert_grads(variant: &str, found: &Tensors, tolerance: f32) {
     let expected = safetensors::read(&folder(variant).join("grads.safetensors")).expect("grads");
     assert_eq!(expected.keys().collect::<Vec<_>>(), found.keys().collect::<Vec<_>>());
     for (name, expected) in expected {
         let largest = expected.values.iter().fold(0.0_f32, |largest, grad| largest.max(grad.abs()));
         for (grad, expected) in found[&name].values.iter().zip(&expected.values) {
             let error = (grad - expected).abs() / largest;
-            assert!(error < 1e-5, "{variant}, {name}: {grad}, not {expected} (largest {largest})");
+            assert!(
+                error < tolerance,
+                "{variant}, {name}: {grad}, not {expected} (largest {largest})"
+            );
         }
     }
 }
 
-fn follow_with(variant: &str, make: impl Fn(&Loaded, Settings) -> Box<dyn Graded>) {
+fn follow_with(
+    variant: &str,
+    tolerance: Tolerance,
+    make: impl Fn(&Loaded, Settings) -> Box<dyn Graded>,
+) {
     let text = std::fs::read_to_string(folder(variant).join("golden.json")).expect("golden.json");
     let golden: Golden = serde_json::from_str(&text).expect("as make.py writes it");
     let model = hugging_face::load(&folder(variant)).expect("a model that transformers wrote");
@@ -124,15 +148,15 @@ fn follow_with(variant: &str, make: impl Fn(&Loaded, Settings) -> Box<dyn Graded
         let batch = expected.batch();
         engine.accumulate(&batch, 1.0 / batch.scored() as f64).expect("accumulated");
         if step == 0 {
-            assert_grads(variant, &engine.grads());
+            assert_grads(variant, &engine.grads(), tolerance.grad);
         }
         let update = Update { step: step + 1, lr: lr_at(&lr, 50, step) };
         let numbers = engine.update(update).expect("updated").expect("at once");
         assert_eq!(numbers.verdict, Verdict::Applied);
         for (name, got, expected, tolerance) in [
-            ("loss", numbers.loss, expected.loss, 1e-5),
-            ("z", numbers.z, expected.z, 1e-5),
-            ("grad norm", numbers.grad_norm, expected.grad_norm, 1e-4),
+            ("loss", numbers.loss, expected.loss, tolerance.loss),
+            ("z", numbers.z, expected.z, tolerance.loss),
+            ("grad norm", numbers.grad_norm, expected.grad_norm, tolerance.norm),
         ] {
             let error = (got / expected - 1.0).abs();
             assert!(error < tolerance, "{variant}, step {step}: {name} {got}, not {expected}");

@@ -11,6 +11,25 @@ use gemm::Parallelism;
 
 use crate::planned::Onto;
 
+#[cfg(target_arch = "x86_64")]
+pub(super) mod bf16;
+
+/// No processor of another kind has the instructions.
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) mod bf16 {
+    use super::{Onto, View, ViewMut};
+
+    pub(crate) const SCRATCH: usize = 0;
+
+    pub(crate) fn is_here() -> bool {
+        false
+    }
+
+    pub(crate) fn product(_: ViewMut<'_>, _: Onto, _: View<'_>, _: View<'_>, _: &mut [u32]) {
+        unreachable!("an engine is opened where it can run")
+    }
+}
+
 /// A matrix somewhere in a slice, row-major or transposed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct View<'a> {
@@ -76,6 +95,13 @@ impl<'a> View<'a> {
         assert!(rows.start <= rows.end && rows.end <= self.rows, "{rows:?} of {}", self.rows);
         let begin = (rows.start * self.row_stride).min(self.values.len());
         Self { values: &self.values[begin..], rows: rows.len(), ..self }
+    }
+
+    /// So many rows and columns from these on.
+    fn block(&self, top: usize, rows: usize, left: usize, columns: usize) -> Self {
+        assert!(top + rows <= self.rows && left + columns <= self.columns, "a block within it");
+        let begin = (top * self.row_stride + left * self.column_stride).min(self.values.len());
+        Self { values: &self.values[begin..], rows, columns, ..*self }
     }
 
     /// The columns of a row that lies in one piece.

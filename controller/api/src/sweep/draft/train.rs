@@ -127,7 +127,11 @@ impl LrDraft {
 }
 
 fn engine(node: &Node) -> value::Read<Option<Engine>> {
-    let words =
-        [("auto", None), ("cpu-f32", Some(Engine::CpuF32)), ("reference", Some(Engine::Reference))];
-    value::word(node, &words, &["cpu-bf16", "cuda-bf16"])
+    let words = [
+        ("auto", None),
+        ("cpu-f32", Some(Engine::CpuF32)),
+        ("cpu-bf16", Some(Engine::CpuBf16)),
+        ("reference", Some(Engine::Reference)),
+    ];
+    value::word(node, &words, &["cuda-bf16"])
 }
