@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use assay_api::RunId;
+use assay_api::{KillPoint, RunId, kill_point};
 use assay_api::spec::{RunSpec, TrainSpec};
 use assay_api::worker::{
     DatasetInput, Finish, FinishRequest, FoundCheckpoint, Lease, ReportAnswer, ReportRequest,
@@ -56,7 +56,9 @@ pub async fn start(
         }
     };
     let answer = inputs(&mut tx, run, resume, lease).await?;
+    kill_point(KillPoint::StartStoredCommitted);
     tx.commit().await?;
+    kill_point(KillPoint::StartCommittedAnswered);
     Ok(answer)
 }
 
@@ -148,7 +150,9 @@ pub async fn report(
     };
     let own = if request.carried.is_some() { current.seq_stored } else { seq_stored };
     attempt::reported(&mut *tx, run, number, (own, app.lease_ms)).await?;
+    kill_point(KillPoint::ReportsStoredCommitted);
     tx.commit().await?;
+    kill_point(KillPoint::ReportsCommittedAnswered);
     Ok(ReportAnswer {
         seq_stored: seq_stored.unsigned_abs(),
         lease: Lease { lease_ms: app.lease_ms },
@@ -284,7 +288,9 @@ pub async fn finish(app: &App, speaker: Speaker, request: &FinishRequest) -> Res
         Err(world::TellError::Illegal(_)) if current.state == "stopping" => (),
         Err(error) => return Err(error.into()),
     }
+    kill_point(KillPoint::FinishStoredCommitted);
     tx.commit().await?;
+    kill_point(KillPoint::FinishCommittedAnswered);
     app.wake().await?;
     Ok(())
 }

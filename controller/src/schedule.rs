@@ -8,7 +8,7 @@ mod perform;
 use std::time::Duration;
 
 use anyhow::Context;
-use assay_api::RunId;
+use assay_api::{KillPoint, RunId, kill_point};
 use assay_api::view::LoopView;
 use assay_scheduler::{self as scheduler, Attempt, Event, Plan, State, Time, Waiting};
 use chrono::Utc;
@@ -125,12 +125,18 @@ pub async fn activate(app: &App, memory: &mut Memory) -> anyhow::Result<Activati
 
     let plan = scheduler::plan(&world);
     let told = explain(app, &rows, &sights, &plan).await;
+    if !plan.steps.is_empty() {
+        kill_point(KillPoint::PlannedStored);
+    }
     let steps = commit(app, proof, &rows, (&plan, &told)).await.context("cannot store the plan")?;
     let Some(steps) = steps else {
         // whoever leads now has a plan of its own
         memory.reports_since = None;
         return Ok(Activation { is_follower: true, ..Activation::default() });
     };
+    if !plan.actions.is_empty() {
+        kill_point(KillPoint::StepsCommittedPerformed);
+    }
     perform(app, &rows, &plan.actions).await?;
     Ok(Activation { steps, actions: plan.actions.len(), is_follower: false })
 }
@@ -173,6 +179,9 @@ async fn commit(
             plan.waiting.iter().map(|(_, waiting)| is_held_back(waiting)).collect();
         store::run::explain(&mut tx, &runs, &why, &held_back).await?;
     }
+    if 0 < written {
+        kill_point(KillPoint::StepsStoredCommitted);
+    }
     tx.commit().await?;
     Ok(Some(written))
 }
@@ -184,7 +193,7 @@ pub async fn drain(app: &App) {
     loop {
         match ask_to_stop(app).await {
             Ok(0) => return,
-            Ok(_) => (),
+            Ok(_) => kill_point(KillPoint::AskedGone),
             Err(failure) => warn!("could not ask the workers to stop: {failure:#}"),
         }
         app.wake.notify_one();

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::Context;
-use assay_api::RunId;
+use assay_api::{KillPoint, RunId, kill_point};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
@@ -48,6 +48,7 @@ impl InstallationKey {
         let mut file = options.open(path).with_context(what)?;
         file.write_all(hex(&key).as_bytes()).with_context(what)?;
         file.sync_all().with_context(what)?;
+        kill_point(KillPoint::KeyWrittenNamed);
         Ok(Self(key))
     }
 

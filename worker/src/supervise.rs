@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
 use anyhow::Context;
+use assay_api::{KillPoint, kill_point};
 use assay_api::process::{EXIT_FILE, ExitFile, PROCESS_FILE, ProcessFile, ProcessId};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process, setsid};
@@ -64,6 +65,7 @@ async fn supervise(scratch: &Path, program: &[OsString]) -> anyhow::Result<ExitS
             _ = terminated.recv() => pass_on(&child),
         }
     };
+    kill_point(KillPoint::WorkerEndedNoted);
     let signal = status.signal();
     let is_killed = signal == Some(Signal::KILL.as_raw());
     let exit = ExitFile {
@@ -82,6 +84,7 @@ fn begin(scratch: &Path, program: &[OsString]) -> anyhow::Result<Child> {
         let mut options = OpenOptions::new();
         options.create(true).append(true).open(scratch.join(file))
     };
+    kill_point(KillPoint::LockedSpawned);
     let child = Command::new(name)
         .args(arguments)
         .stdin(Stdio::null())
@@ -89,6 +92,7 @@ fn begin(scratch: &Path, program: &[OsString]) -> anyhow::Result<Child> {
         .stderr(output("stderr.log")?)
         .spawn()
         .with_context(|| format!("cannot start {}", name.to_string_lossy()))?;
+    kill_point(KillPoint::WorkerSpawnedNamed);
     let pid = child.id().context("the program ended before it was looked at")?;
     let file = ProcessFile {
         boot_id: fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned(),
@@ -97,6 +101,7 @@ fn begin(scratch: &Path, program: &[OsString]) -> anyhow::Result<Child> {
         started_at: clock::now_ms(),
     };
     write_whole(scratch, PROCESS_FILE, &file)?;
+    kill_point(KillPoint::WorkerNamedTold);
     Ok(child)
 }
 
@@ -133,6 +138,7 @@ fn write_whole(folder: &Path, name: &str, value: &impl Serialize) -> io::Result<
     let mut file = File::create(&beside)?;
     file.write_all(&serde_json::to_vec(value)?)?;
     file.sync_all()?;
+    kill_point(KillPoint::BesideRenamed);
     fs::rename(&beside, folder.join(name))?;
     File::open(folder)?.sync_all()
 }

@@ -19,7 +19,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
-use assay_api::RunId;
+use assay_api::{KillPoint, RunId, kill_point};
 use assay_api::process::{EXIT_FILE, ExitFile, PROCESS_FILE, ProcessFile};
 use assay_api::sweep::Resources;
 use assay_api::view::PoolKind;
@@ -92,6 +92,7 @@ impl LocalPool {
             return Ok(());
         }
         fs::create_dir_all(&folder)?;
+        kill_point(KillPoint::FolderMadeSpawned);
         let output = fs::File::create(folder.join(OUTPUT))?;
         let mut command = Command::new(&self.worker);
         command
@@ -110,6 +111,7 @@ impl LocalPool {
             .stderr(output);
         let what = || format!("cannot start {}", self.worker.display());
         let child = command.spawn().with_context(what)?;
+        kill_point(KillPoint::SpawnedPerformed);
         // waited for, or it would stay behind as a zombie; its end is read from its file
         std::thread::spawn(move || reap(child));
         Ok(())
@@ -131,6 +133,7 @@ impl LocalPool {
         }
         let place = self.ended.join(key.run.to_string());
         fs::create_dir_all(&place)?;
+        kill_point(KillPoint::EndedRenamed);
         match fs::rename(&folder, place.join(key.attempt.to_string())) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
             _ => Ok(()),

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use assay_api::{KillPoint, kill_point};
 use rustix::process::Pid;
 use sha2::{Digest, Sha256};
 use sqlx::{Connection, PgConnection};
@@ -186,6 +187,7 @@ async fn make(folder: &Path, link: &Path, owner: Owner, programs: &Programs) -> 
         fs::remove_dir_all(&data).map_err(file("remove the unfinished", &data))?;
         return Err(Error::Initdb { folder: folder.to_owned(), said });
     }
+    kill_point(KillPoint::ClusterMadeNamed);
     if is_here {
         fs::rename(&data, link).map_err(file("rename", &data))
     } else {

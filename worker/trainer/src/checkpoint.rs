@@ -10,6 +10,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
+use assay_api::{KillPoint, kill_point};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -115,8 +116,10 @@ pub fn write(folder: &Path, contents: &Contents<'_>) -> Result<u64, CheckpointEr
     put(CARRIED, &|to| to.write_all(contents.carried))?;
 
     sync_folder(&partial)?;
+    kill_point(KillPoint::FilesWrittenNamed);
     fs::rename(&partial, folder).map_err(io_error("rename", &partial))?;
     sync_folder(parent)?;
+    kill_point(KillPoint::FilesNamedManifest);
 
     let bytes = files.values().map(|file| file.bytes).sum();
     let manifest = Manifest {
@@ -129,6 +132,7 @@ pub fn write(folder: &Path, contents: &Contents<'_>) -> Result<u64, CheckpointEr
     let beside = folder.join(MANIFEST).with_extension(PARTIAL);
     write_file(&beside, &|to| Ok(serde_json::to_writer_pretty(to, &manifest)?))
         .map_err(io_error("write", &beside))?;
+    kill_point(KillPoint::ManifestWrittenNamed);
     fs::rename(&beside, folder.join(MANIFEST)).map_err(io_error("rename", &beside))?;
     sync_folder(folder)?;
     Ok(bytes)
@@ -234,7 +238,11 @@ fn remove(folder: &Path) -> Result<(), CheckpointError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result.map_err(io_error("delete", folder)),
     };
-    gone(fs::remove_file(folder.join(MANIFEST)))?;
+    let manifest = fs::remove_file(folder.join(MANIFEST));
+    if manifest.is_ok() {
+        kill_point(KillPoint::ManifestRemovedFiles);
+    }
+    gone(manifest)?;
     gone(fs::remove_dir_all(folder))
 }
 

@@ -2,6 +2,7 @@
 
 use assay_api::spec::TrainSpec;
 use assay_api::worker::Wish;
+use assay_api::{KillPoint, kill_point};
 
 use crate::checkpoint::{self, Contents, Progress};
 use crate::data::{Mixture, Sequence};
@@ -148,6 +149,7 @@ fn save(
         carried: &watcher.carried().map_err(TrainError::Carried)?,
     };
     let bytes = checkpoint::write(&folder, &contents)?;
+    kill_point(KillPoint::CheckpointReported);
     run.saved = Some((step, folder.clone()));
     watcher.saved(&Saved { step, folder, bytes });
     let pinned = state_to_keep(&spec.train.lr, spec.train.steps());

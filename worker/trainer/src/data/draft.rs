@@ -14,6 +14,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use assay_api::{KillPoint, kill_point};
+
 use super::error::DataError;
 use super::fingerprint::Manifest;
 
@@ -90,6 +92,7 @@ impl Draft {
         fs::remove_file(draft.join(LOCK)).map_err(DataError::write(&draft))?;
         sync_folder(&draft)?;
 
+        kill_point(KillPoint::DraftWrittenNamed);
         let version = version(&self.folder, &manifest.fingerprint);
         match fs::rename(&draft, &version) {
             Ok(()) => {}
@@ -102,6 +105,7 @@ impl Draft {
             Err(error) => return Err(DataError::write(&version)(error)),
         }
         sync_folder(&self.folder)?;
+        kill_point(KillPoint::VersionNamedNewest);
 
         let beside = self.folder.join(format!("{MANIFEST}.{}", self.name));
         write_synced(&beside, &text)?;
