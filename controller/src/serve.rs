@@ -62,6 +62,8 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
     if postgres.is_some() {
         kill_point(KillPoint::DatabaseMadeMigrated);
         store.migrate().await.context("cannot migrate the private database")?;
+        // the server's lock is ours, so whoever led here is dead
+        store::leader::vacate(&store.db).await.context("cannot end the last controller's lead")?;
     }
     let installation = claim(&store, &key).await?;
 
