@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use assay_api::{KillPoint, RunId, kill_point};
 use assay_api::spec::{RunSpec, TrainSpec};
 use assay_api::worker::{
     DatasetInput, Finish, FinishRequest, FoundCheckpoint, Lease, ReportAnswer, ReportRequest,
     StartAnswer, StartRequest, Wish, layout,
 };
+use assay_api::{KillPoint, RunId, kill_point};
 use sqlx::PgConnection;
 
 use crate::app::App;
@@ -266,6 +266,9 @@ pub async fn finish(app: &App, speaker: Speaker, request: &FinishRequest) -> Res
         return Err(refused(speaker, "another process runs it"));
     }
     let run = speaker.run;
+    if store::run::has_finished(&mut *tx, run, speaker.attempt.cast_signed()).await? {
+        return Ok(()); // its answer was lost
+    }
     let told = match &request.finish {
         Finish::Succeeded { step, path, fingerprint, tokens } => {
             let number = speaker.attempt.cast_signed();
@@ -284,7 +287,7 @@ pub async fn finish(app: &App, speaker: Speaker, request: &FinishRequest) -> Res
     };
     match world::tell(&mut tx, run, &told).await {
         Ok(()) => (),
-        // said before, and its answer was lost; or the run is being cancelled, which stands
+        // the run is being cancelled, which stands
         Err(world::TellError::Illegal(_)) if current.state == "stopping" => (),
         Err(error) => return Err(error.into()),
     }
