@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use assay_api::{InstanceId, KillPoint, kill_point};
 use assay_api::client::{Error, WorkerClient};
 use assay_api::spec::{PrepareSpec, RunSpec, TrainSpec};
 use assay_api::worker::{
     EXIT_PREEMPTED, Finish, FinishRequest, FoundCheckpoint, LogLevel, StartAnswer, StartRequest,
     Wish, layout,
 };
+use assay_api::{InstanceId, KillPoint, kill_point};
 use assay_trainer::data::{self, Dataset};
 use assay_trainer::{Inputs, Outcome, SEMANTICS, checkpoint};
 use sha2::{Digest, Sha256};
@@ -125,7 +125,8 @@ fn work(answer: &StartAnswer, place: &Place<'_>, shared: &Arc<Shared>) -> Option
     match recorder.take_trouble() {
         Some(trouble) => {
             let message = format!("{trouble:#}: is the disk full?");
-            Some(Finish::Error { step: 0, message, is_final: false })
+            let step = recorder.step();
+            Some(Finish::Error { step, message, is_final: false })
         }
         None => finish,
     }
