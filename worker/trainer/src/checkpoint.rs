@@ -89,8 +89,20 @@ pub fn folder(run_folder: &Path, attempt: u32, step: u64) -> PathBuf {
     run_folder.join(format!("attempt-{attempt:03}/step-{step:08}"))
 }
 
-/// Writes a checkpoint; returns its size in bytes.
+/// Writes a checkpoint; returns its size in bytes. Where that fails, nothing is left of it: a full disk
+/// would be full for the next attempt as well.
 pub fn write(folder: &Path, contents: &Contents<'_>) -> Result<u64, CheckpointError> {
+    let written = try_to_write(folder, contents);
+    if written.is_err() {
+        for unfinished in [folder.with_extension(PARTIAL).as_path(), folder] {
+            // what cannot be removed now is what the next attempt clears
+            drop(remove(unfinished));
+        }
+    }
+    written
+}
+
+fn try_to_write(folder: &Path, contents: &Contents<'_>) -> Result<u64, CheckpointError> {
     let parent = folder.parent().expect("a checkpoint lies in its attempt's folder");
     fs::create_dir_all(parent).map_err(io_error("create", parent))?;
     let partial = folder.with_extension(PARTIAL);
@@ -204,6 +216,11 @@ pub fn prune(run_folder: &Path, latest: usize, pinned: Option<u64>) -> Result<()
             remove(&found.folder)?;
         }
     }
+    clear_unfinished(run_folder)
+}
+
+/// Clears what attempts that died left half written. Only the run's current attempt may call this.
+pub fn clear_unfinished(run_folder: &Path) -> Result<(), CheckpointError> {
     for (_, attempt_folder) in numbered(run_folder, "attempt-")? {
         for path in entries(&attempt_folder)? {
             if !path.join(MANIFEST).exists() {

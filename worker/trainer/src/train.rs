@@ -25,6 +25,7 @@ pub fn train(
 ) -> Result<Outcome, TrainError> {
     // set up
     watcher.phase(Phase::Loading);
+    checkpoint::clear_unfinished(&inputs.run_folder)?;
     let mut run = open::open(spec, inputs)?;
     let steps = spec.train.steps();
     let before_decay = state_to_keep(&spec.train.lr, steps);
