@@ -89,13 +89,15 @@ impl Draft {
         let draft = self.path();
         let text = serde_json::to_string_pretty(manifest).expect("a manifest is plain JSON") + "\n";
         write_synced(&draft.join(MANIFEST), &text)?;
-        fs::remove_file(draft.join(LOCK)).map_err(DataError::write(&draft))?;
         sync_folder(&draft)?;
 
         kill_point(KillPoint::DraftWrittenNamed);
         let version = version(&self.folder, &manifest.fingerprint);
         match fs::rename(&draft, &version) {
-            Ok(()) => {}
+            // Only now: a draft without a lock would be nobody's to clear.
+            Ok(()) => {
+                fs::remove_file(version.join(LOCK)).map_err(DataError::write(&version))?;
+            }
             // Renamed only when complete, so what is there is this very content.
             Err(error)
                 if matches!(
