@@ -6,7 +6,7 @@ export SQLX_OFFLINE := true
 # What a Kubernetes of our own is built from and runs on; nothing where it is asked to be left out.
 kubernetes := $(if $(filter 1,$(ASSAY_SKIP_KUBERNETES)),,go containerd runc containernetworking-plugins \
 	buildah mmdebstrap iproute2 nftables conntrack socat binutils gcc libc6-dev openssl)
-programs := cargo node npm postgresql chromium
+programs := cargo node npm postgresql chromium faketime
 .PHONY: help quickstart dev build test test-kubernetes cluster bench lint sqlx schema web web-test $(programs) $(kubernetes)
 
 help: ## List what can be made
@@ -22,7 +22,7 @@ build: cargo web/dist/index.html ## Build the web view and all programs
 	cargo build --bins
 
 # Tests end with the closing lines of their runners, so nothing is printed after them.
-test: lint web-test build chromium cluster ## Everything that must pass: lints, tests on a real server and a real cluster, browser tests
+test: lint web-test build chromium faketime cluster ## Everything that must pass: lints, tests on a real server and a real cluster, browser tests
 	tests/with-postgres tests/with-cluster cargo test --workspace $(if $(kubernetes),,-- --skip kubernetes::)
 	cd web && npm run test:browser
 

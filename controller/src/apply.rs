@@ -5,10 +5,10 @@
 mod diff;
 mod sources;
 
-use assay_api::SweepId;
 use assay_api::expand::{self, Expansion, PlannedRun};
 use assay_api::sweep;
 use assay_api::view::{ApplyAnswer, ApplyRequest, FileError, PlanView};
+use assay_api::{KillPoint, SweepId, kill_point};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -58,7 +58,9 @@ pub async fn apply(app: &App, request: &ApplyRequest) -> Result<ApplyAnswer, Err
     for run in diff.to(Change::Retried) {
         intent::retry_in(&mut tx, run).await?;
     }
+    kill_point(KillPoint::ApplyStoredCommitted);
     tx.commit().await?;
+    kill_point(KillPoint::ApplyCommittedAnswered);
     app.wake().await?;
     let plan = diff.view(&expansion, is_new, sources::uses(&expansion));
     Ok(ApplyAnswer { plan, sweep_id: sweep })

@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use assay_api::RunId;
 use assay_api::spec::{RunSpec, TrainSpec};
 use assay_api::worker::{
     DatasetInput, Finish, FinishRequest, FoundCheckpoint, Lease, ReportAnswer, ReportRequest,
     StartAnswer, StartRequest, Wish, layout,
 };
+use assay_api::{KillPoint, RunId, kill_point};
 use sqlx::PgConnection;
 
 use crate::app::App;
@@ -56,7 +56,9 @@ pub async fn start(
         }
     };
     let answer = inputs(&mut tx, run, resume, lease).await?;
+    kill_point(KillPoint::StartStoredCommitted);
     tx.commit().await?;
+    kill_point(KillPoint::StartCommittedAnswered);
     Ok(answer)
 }
 
@@ -148,7 +150,9 @@ pub async fn report(
     };
     let own = if request.carried.is_some() { current.seq_stored } else { seq_stored };
     attempt::reported(&mut *tx, run, number, (own, app.lease_ms)).await?;
+    kill_point(KillPoint::ReportsStoredCommitted);
     tx.commit().await?;
+    kill_point(KillPoint::ReportsCommittedAnswered);
     Ok(ReportAnswer {
         seq_stored: seq_stored.unsigned_abs(),
         lease: Lease { lease_ms: app.lease_ms },
@@ -262,6 +266,9 @@ pub async fn finish(app: &App, speaker: Speaker, request: &FinishRequest) -> Res
         return Err(refused(speaker, "another process runs it"));
     }
     let run = speaker.run;
+    if store::run::has_finished(&mut *tx, run, speaker.attempt.cast_signed()).await? {
+        return Ok(()); // its answer was lost
+    }
     let told = match &request.finish {
         Finish::Succeeded { step, path, fingerprint, tokens } => {
             let number = speaker.attempt.cast_signed();
@@ -280,11 +287,13 @@ pub async fn finish(app: &App, speaker: Speaker, request: &FinishRequest) -> Res
     };
     match world::tell(&mut tx, run, &told).await {
         Ok(()) => (),
-        // said before, and its answer was lost; or the run is being cancelled, which stands
+        // the run is being cancelled, which stands
         Err(world::TellError::Illegal(_)) if current.state == "stopping" => (),
         Err(error) => return Err(error.into()),
     }
+    kill_point(KillPoint::FinishStoredCommitted);
     tx.commit().await?;
+    kill_point(KillPoint::FinishCommittedAnswered);
     app.wake().await?;
     Ok(())
 }

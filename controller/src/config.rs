@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use assay_api::kill_point::{self, Trap};
 use clap::{Args, Parser, Subcommand};
 
 /// The control plane of Assay: HTTP, Postgres, the scheduling loop and its pools.
@@ -12,6 +13,10 @@ use clap::{Args, Parser, Subcommand};
 pub struct Config {
     #[command(subcommand)]
     pub command: Command,
+
+    /// Where a test wants this process to die.
+    #[arg(long, env = kill_point::ENV, hide = true)]
+    pub trap: Option<Trap>,
 }
 
 #[derive(Debug, Subcommand)]

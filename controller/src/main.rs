@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use assay_api::kill_point::Trap;
 use assay_controller::config::{Command, Config};
 use assay_controller::store::Store;
 use assay_controller::{http, serve};
@@ -36,7 +37,9 @@ fn main() -> ExitCode {
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {
-    match config.command {
+    let Config { command, trap } = config;
+    trap.into_iter().for_each(Trap::set);
+    match command {
         Command::Serve(options) => serve::serve(options).await,
         Command::Migrate { database_url } => {
             Ok(Store::connect(&database_url).await?.migrate().await?)

@@ -4,13 +4,14 @@
 mod explain;
 mod observe;
 mod perform;
+mod reachable;
 
 use std::time::Duration;
 
 use anyhow::Context;
-use assay_api::RunId;
 use assay_api::view::LoopView;
-use assay_scheduler::{self as scheduler, Attempt, Event, Plan, State, Time, Waiting};
+use assay_api::{KillPoint, RunId, kill_point};
+use assay_scheduler::{self as scheduler, Attempt, Event, Plan, State, Waiting};
 use chrono::Utc;
 use sqlx::postgres::PgListener;
 use tokio::time::Instant;
@@ -26,6 +27,7 @@ use crate::store::{self, CHANNEL};
 use explain::{Explained, explain};
 use observe::{observe, world_of};
 use perform::perform;
+use reachable::Reachable;
 
 /// Nothing depends on being woken: this often the world is looked at anyway.
 const POLL: Duration = Duration::from_secs(1);
@@ -37,8 +39,7 @@ const DRAIN_POLL: Duration = Duration::from_millis(100);
 /// What the loop remembers between activations.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// Since when reports could be stored without a break.
-    reports_since: Option<Time>,
+    reachable: Reachable,
 }
 
 /// What one activation did.
@@ -53,6 +54,7 @@ pub struct Activation {
 pub async fn run(app: App) {
     let listening = tokio::spawn(listen(app.clone()));
     let mut memory = Memory::default();
+    let pulse = tokio::spawn(reachable::pulse(app.clone(), memory.reachable.clone()));
     while !app.shutdown.is_cancelled() {
         // enabled before looking, so that a wake during the look is not lost
         let woken = app.wake.notified();
@@ -70,6 +72,7 @@ pub async fn run(app: App) {
         }
     }
     listening.abort();
+    pulse.abort();
 }
 
 /// One activation, its report kept for `GET /loops/schedule`. True: what follows from its steps can
@@ -96,7 +99,7 @@ async fn report(app: &App, memory: &mut Memory) -> bool {
         }
         Err(failure) => {
             // nobody could be heard while the database was away
-            memory.reports_since = None;
+            memory.reachable.forget();
             let text = format!("{failure:#}");
             error!(error = text, "the scheduling loop failed and will try again: {text}");
             app.record_activation(LoopView { error: Some(text), ..view });
@@ -112,25 +115,31 @@ async fn report(app: &App, memory: &mut Memory) -> bool {
 pub async fn activate(app: &App, memory: &mut Memory) -> anyhow::Result<Activation> {
     let lead = leader::lead(&app.store.db, &app.name, LEADER_TTL).await;
     let Some(proof) = lead.context("cannot ask who leads")? else {
-        memory.reports_since = None;
+        memory.reachable.forget();
         return Ok(Activation { is_follower: true, ..Activation::default() });
     };
     let rows = {
         let mut tx = store::view::snapshot(&app.store.db).await?;
         world::load(&mut tx, &app.pools.ids()).await.context("cannot read the runs")?
     };
-    let reports_since = *memory.reports_since.get_or_insert(rows.now);
+    let reports_since = memory.reachable.since(rows.now, app.lease_ms);
     let sights = observe(app, &rows).await;
     let world = world_of(app, &rows, &sights, reports_since);
 
     let plan = scheduler::plan(&world);
     let told = explain(app, &rows, &sights, &plan).await;
+    if !plan.steps.is_empty() {
+        kill_point(KillPoint::PlannedStored);
+    }
     let steps = commit(app, proof, &rows, (&plan, &told)).await.context("cannot store the plan")?;
     let Some(steps) = steps else {
         // whoever leads now has a plan of its own
-        memory.reports_since = None;
+        memory.reachable.forget();
         return Ok(Activation { is_follower: true, ..Activation::default() });
     };
+    if !plan.actions.is_empty() {
+        kill_point(KillPoint::StepsCommittedPerformed);
+    }
     perform(app, &rows, &plan.actions).await?;
     Ok(Activation { steps, actions: plan.actions.len(), is_follower: false })
 }
@@ -173,6 +182,9 @@ async fn commit(
             plan.waiting.iter().map(|(_, waiting)| is_held_back(waiting)).collect();
         store::run::explain(&mut tx, &runs, &why, &held_back).await?;
     }
+    if 0 < written {
+        kill_point(KillPoint::StepsStoredCommitted);
+    }
     tx.commit().await?;
     Ok(Some(written))
 }
@@ -184,7 +196,7 @@ pub async fn drain(app: &App) {
     loop {
         match ask_to_stop(app).await {
             Ok(0) => return,
-            Ok(_) => (),
+            Ok(_) => kill_point(KillPoint::AskedGone),
             Err(failure) => warn!("could not ask the workers to stop: {failure:#}"),
         }
         app.wake.notify_one();

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::Context;
-use assay_api::RunId;
+use assay_api::{KillPoint, RunId, kill_point};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
@@ -42,12 +42,16 @@ impl InstallationKey {
         let mut key = [0; KEY_BYTES];
         key[..16].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
         key[16..].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+        // beside, then named: half a key would be no key for ever
+        let beside = path.with_extension("key.partial");
         let mut options = OpenOptions::new();
-        let options = options.write(true).create_new(true).mode(0o600);
+        let options = options.write(true).create(true).truncate(true).mode(0o600);
         let what = || format!("cannot make the installation key {}", path.display());
-        let mut file = options.open(path).with_context(what)?;
+        let mut file = options.open(&beside).with_context(what)?;
         file.write_all(hex(&key).as_bytes()).with_context(what)?;
         file.sync_all().with_context(what)?;
+        kill_point(KillPoint::KeyWrittenNamed);
+        fs::rename(&beside, path).with_context(what)?;
         Ok(Self(key))
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use assay_api::spec::Engine;
+use assay_api::{KillPoint, kill_point};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -59,7 +60,10 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
     };
     let store = Store::connect(&database_url).await.context("cannot connect to the database")?;
     if postgres.is_some() {
+        kill_point(KillPoint::DatabaseMadeMigrated);
         store.migrate().await.context("cannot migrate the private database")?;
+        // the server's lock is ours, so whoever led here is dead
+        store::leader::vacate(&store.db).await.context("cannot end the last controller's lead")?;
     }
     let installation = claim(&store, &key).await?;
 
@@ -97,6 +101,7 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
         warn!(%error, "could not give the lead up: {error}");
     }
     app.store.db.close().await;
+    kill_point(KillPoint::GoneStopped);
     if let Some(postgres) = postgres {
         postgres.stop().await?;
     }

@@ -19,7 +19,7 @@ pub mod world;
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 /// Every migration, built into the binary.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
@@ -29,6 +29,11 @@ pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 const CONNECTIONS_MAX: u32 = 20;
 /// A request that cannot get a connection in this time fails, and its sender tries again.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A controller that is frozen in the middle of a transaction holds rows that others wait for; after
+/// this, the server gives them back. Far over what a transaction here waits for its own program, and as
+/// long as a lead lasts: a leader frozen elsewhere has lost it by then.
+const IDLE_IN_TRANSACTION_MAX: &str = "15s";
 
 /// The channel that wakes the loops of all controllers. It carries no data.
 pub const CHANNEL: &str = "assay_wake";
@@ -42,9 +47,11 @@ impl Store {
     /// # Errors
     /// The server cannot be reached or refuses the login.
     pub async fn connect(url: &str) -> Result<Self, sqlx::Error> {
+        let server: PgConnectOptions = url.parse()?;
+        let limit = ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MAX);
         let options = PgPoolOptions::new();
         let options = options.max_connections(CONNECTIONS_MAX).acquire_timeout(ACQUIRE_TIMEOUT);
-        Ok(Self { db: options.connect(url).await? })
+        Ok(Self { db: options.connect_with(server.options([limit])).await? })
     }
 
     /// # Errors

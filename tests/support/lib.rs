@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod app;
+mod books;
 mod cluster;
 mod corpus;
 mod machine;
@@ -10,8 +11,9 @@ mod pool;
 mod worker;
 
 pub use app::TestApp;
+pub use books::{Books, until};
 pub use cluster::{Cluster, Installation, OnNode};
 pub use corpus::{Corpus, sweep};
-pub use machine::Machine;
+pub use machine::{Machine, Processes, program, signal};
 pub use pool::FakePool;
 pub use worker::TestWorker;

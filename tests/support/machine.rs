@@ -1,27 +1,37 @@
 //! Everything real, on this machine: the controller's program, its private Postgres, its workers.
 
+mod faults;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 use assay_api::client::Client;
+use assay_api::kill_point;
 use assay_api::process::{PROCESS_FILE, ProcessFile};
 use assay_api::view::{ApplyRequest, RunRow, RunState, SeriesQuery, StreamEvent, SweepView};
 
 use crate::Corpus;
 
+pub use faults::{Processes, signal};
+
 /// A data folder, and the controller that serves it.
 #[derive(Debug)]
 pub struct Machine {
-    pub corpus: Corpus,
+    pub corpus: Arc<Corpus>,
     data: PathBuf,
     /// The same for every controller of this folder: living workers know no other.
     address: SocketAddr,
     /// What else the controller is told.
     options: Vec<String>,
-    controller: Child,
+    /// Where the next controller, or a worker that it starts, is to die.
+    trap: Option<String>,
+    /// Beside this process's own.
+    environment: Vec<(String, String)>,
+    controller: Option<Child>,
     pub client: Client,
 }
 
@@ -39,11 +49,21 @@ impl Machine {
     /// If the programs are not built (`cargo build --bins`), or do not start.
     #[must_use]
     pub fn serving(corpus: Corpus, options: Vec<String>) -> Self {
+        let mut machine = Self::switched_off(corpus, options);
+        machine.restart_controller();
+        machine
+    }
+
+    /// With these options, and nothing started yet.
+    ///
+    /// # Panics
+    /// If loopback has no free port.
+    #[must_use]
+    pub fn switched_off(corpus: Corpus, options: Vec<String>) -> Self {
         let data = corpus.path().join("data");
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let address = free.expect("loopback has free ports");
-        let (controller, client) = serve(&data, address, &options);
-        Self { corpus, data, address, options, controller, client }
+        let ((address, client), corpus) = (address(), Arc::new(corpus));
+        let (trap, environment, controller) = (None, Vec::new(), None);
+        Self { corpus, data, address, options, trap, environment, controller, client }
     }
 
     /// Kills the controller, and starts the next one on the same folder.
@@ -60,8 +80,9 @@ impl Machine {
     /// # Panics
     /// If it cannot be killed.
     pub fn end_controller(&mut self) {
-        self.controller.kill().expect("it is our child");
-        self.controller.wait().expect("it is our child");
+        let mut controller = self.controller.take().expect("it was started");
+        controller.kill().expect("it is our child");
+        controller.wait().expect("it is our child");
     }
 
     /// Kills a run's worker.
@@ -81,27 +102,65 @@ impl Machine {
     /// # Panics
     /// If it cannot be signalled.
     pub fn stop_controller(&mut self) -> bool {
-        let pid = self.controller.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status();
+        let mut controller = self.controller.take().expect("it was started");
+        let sent = Command::new("kill").args(["-TERM", &controller.id().to_string()]).status();
         assert!(sent.expect("there is `kill`").success());
-        self.controller.wait().expect("it is our child").success()
+        controller.wait().expect("it is our child").success()
     }
 
     /// Starts the next controller on the same folder.
+    ///
+    /// # Panics
+    /// If it does not start.
     pub fn restart_controller(&mut self) {
-        (self.controller, self.client) = serve(&self.data, self.address, &self.options);
+        let started = self.try_to_serve();
+        started.unwrap_or_else(|log| panic!("it does not start:\n{log}"));
+    }
+
+    /// Starts a controller; returns once it listens, or with its log if it ends before.
+    fn try_to_serve(&mut self) -> Result<(), String> {
+        let mut command = Command::new(program("assay-controller"));
+        command.args(["serve", "--listen", &self.address.to_string(), "--data"]);
+        command.arg(&self.data).args(&self.options).stderr(Stdio::piped());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.envs(self.trap.as_ref().map(|trap| (kill_point::ENV, trap)));
+        let mut child = command.spawn().expect("the programs are built: cargo build --bins");
+        let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+        let mut log = Vec::new();
+        loop {
+            let Some(Ok(line)) = lines.next() else {
+                child.wait().expect("it is our child");
+                return Err(log.join("\n"));
+            };
+            if line.contains(" listening on http") {
+                break;
+            }
+            log.push(line);
+        }
+        // read to its end, or it would wait for a reader
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| tell(&line)));
+        self.controller = Some(child);
+        // the last one kept connections to the controller before
+        self.client = Client::new(&format!("http://{}", self.address)).expect("it is a URL");
+        Ok(())
     }
 
     /// # Panics
     /// If the file is refused.
     pub async fn apply(&self, file: &str) {
+        self.try_to_apply(file).await.expect("a good file");
+    }
+
+    /// # Errors
+    /// The file is refused, or the controller does not answer.
+    pub async fn try_to_apply(&self, file: &str) -> Result<(), assay_api::client::Error> {
         let request = ApplyRequest {
             file: file.to_owned(),
             folder: Some(self.corpus.folder().to_owned()),
             prune: false,
             retry: Vec::new(),
         };
-        self.client.apply(&request).await.expect("a good file");
+        self.client.apply(&request).await.map(drop)
     }
 
     /// Follows the sweep's stream until it is as wished.
@@ -185,7 +244,8 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        if self.controller.try_wait().is_ok_and(|ended| ended.is_none()) {
+        let controller = self.controller.as_mut().map(Child::try_wait);
+        if controller.is_some_and(|ended| ended.is_ok_and(|ended| ended.is_none())) {
             self.stop_controller();
         }
     }
@@ -200,36 +260,24 @@ fn merge(view: &mut SweepView, runs: Vec<RunRow>) {
     }
 }
 
-/// Starts a controller; returns once it listens.
-fn serve(data: &Path, address: SocketAddr, options: &[String]) -> (Child, Client) {
-    let mut child = Command::new(program("assay-controller"))
-        .args(["serve", "--listen", &address.to_string(), "--data"])
-        .arg(data)
-        .args(options)
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the programs are built: cargo build --bins");
-    let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
-    let mut log = Vec::new();
-    let url = loop {
-        let Some(Ok(line)) = lines.next() else { panic!("it does not start:\n{}", log.join("\n")) };
-        if let Some((_, rest)) = line.split_once(" listening on ") {
-            break rest.split([',', ' ']).next().unwrap_or_default().to_owned();
-        }
-        log.push(line);
-    };
-    // read to its end, or it would wait for a reader
-    std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| tell(&line)));
-    (child, Client::new(&url).expect("it said a URL"))
+/// Where a controller will listen, and who speaks to it.
+fn address() -> (SocketAddr, Client) {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let address = free.expect("loopback has free ports");
+    (address, Client::new(&format!("http://{address}")).expect("it is a URL"))
 }
 
 #[expect(clippy::print_stderr, reason = "a test that fails shows what its controller said")]
-fn tell(line: &str) {
+pub(crate) fn tell(line: &str) {
     eprintln!("{line}");
 }
 
 /// A program of this workspace, beside the tests' own.
-fn program(name: &str) -> PathBuf {
+///
+/// # Panics
+/// If the tests run from nowhere.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
     let own = std::env::current_exe().expect("a running program has a path");
     let folder = own.parent().and_then(Path::parent).expect("target/debug/deps");
     folder.join(name)

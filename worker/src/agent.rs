@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use assay_api::InstanceId;
 use assay_api::client::{Error, WorkerClient};
 use assay_api::spec::{PrepareSpec, RunSpec, TrainSpec};
 use assay_api::worker::{
     EXIT_PREEMPTED, Finish, FinishRequest, FoundCheckpoint, LogLevel, StartAnswer, StartRequest,
     Wish, layout,
 };
+use assay_api::{InstanceId, KillPoint, kill_point};
 use assay_trainer::data::{self, Dataset};
 use assay_trainer::{Inputs, Outcome, SEMANTICS, checkpoint};
 use sha2::{Digest, Sha256};
@@ -72,6 +72,7 @@ pub fn run(attempt: &Attempt) -> anyhow::Result<i32> {
         Err(error) => return leave(&error, &shared),
     };
 
+    kill_point(KillPoint::AnsweredWorks);
     let resume = answer.resume.as_ref().map(|f| checkpoint::folder(&run_folder, f.attempt, f.step));
     shared.carry(carried(resume.as_deref())?);
     let lease = Duration::from_millis(answer.lease.lease_ms);
@@ -124,7 +125,8 @@ fn work(answer: &StartAnswer, place: &Place<'_>, shared: &Arc<Shared>) -> Option
     match recorder.take_trouble() {
         Some(trouble) => {
             let message = format!("{trouble:#}: is the disk full?");
-            Some(Finish::Error { step: 0, message, is_final: false })
+            let step = recorder.step();
+            Some(Finish::Error { step, message, is_final: false })
         }
         None => finish,
     }
@@ -270,10 +272,13 @@ fn end(
     };
     let patience = if is_leaving { LEAVING } else { FOR_EVER };
     let request = FinishRequest { instance, finish };
+    kill_point(KillPoint::WorkedFlushed);
     let recorded = runtime.block_on(async {
         shared.flushed(patience).await;
+        kill_point(KillPoint::FlushedFinished);
         reporter::insist(shared, instance, || client.finish(&request)).await
     });
+    kill_point(KillPoint::FinishedExits);
     match recorded {
         Err(error) if error.is_conflict() => EXIT_REFUSED,
         // the exit status says that a checkpoint was saved; of other ends nobody knows: tried again

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use assay_api::RunId;
+use assay_api::kill_point::{self, Trap};
 use assay_api::worker::env;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -16,6 +17,9 @@ use crate::data::Data;
 pub struct Config {
     #[command(subcommand)]
     pub command: Command,
+    /// Where a test wants this process to die.
+    #[arg(long, env = kill_point::ENV, hide = true)]
+    pub trap: Option<Trap>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,6 +3,7 @@
 use std::os::unix::process::CommandExt;
 use std::process::{Command as Process, ExitCode};
 
+use assay_api::kill_point::Trap;
 use assay_trainer::memory::keep_freed_memory;
 use assay_worker::config::{Command, Config};
 use assay_worker::{agent, by_hand, data, plan, supervise};
@@ -13,7 +14,8 @@ use clap::Parser;
 const THREADS: &str = "RAYON_NUM_THREADS";
 
 fn main() -> ExitCode {
-    let command = Config::parse().command;
+    let Config { command, trap } = Config::parse();
+    trap.into_iter().for_each(Trap::set);
     let done = match command {
         Command::Run(attempt) => prepared().and_then(|()| agent::run(&attempt)),
         Command::Train(options) => prepared().and_then(|()| by_hand::run(&options)).map(|()| 0),

@@ -188,6 +188,10 @@ impl Watcher for Recorder {
 
     fn carried(&mut self) -> anyhow::Result<Vec<u8>> {
         self.flush();
+        // whoever went on from this checkpoint would never report what could not be written down
+        if let Some(trouble) = self.trouble.take() {
+            return Err(trouble);
+        }
         self.shared.unacknowledged(self.attempt)
     }
 

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
-use assay_api::InstanceId;
 use assay_api::client::{Error, WorkerClient};
 use assay_api::worker::{Report, ReportRequest, Wish};
+use assay_api::{InstanceId, KillPoint, kill_point};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
@@ -87,6 +87,7 @@ impl Shared {
     /// The spool cannot be written.
     pub fn write(&self, report: Report) -> anyhow::Result<()> {
         self.spool().append(report).context("cannot write down a report")?;
+        kill_point(KillPoint::SpooledSent);
         self.count();
         self.written.notify_one();
         Ok(())
@@ -216,6 +217,7 @@ async fn send_once(
     let answer = client.report(&ReportRequest { instance, carried, reports }).await?;
     // heard before what it came with counts as sent: whoever waits for the one has the other
     shared.hear(answer.wish);
+    kill_point(KillPoint::HeardAcknowledged);
     if carried.is_some() {
         shared.carried().remove(0);
     } else {

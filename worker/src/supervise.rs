@@ -1,5 +1,9 @@
 //! The small parent of a local worker: starts it, writes down who it is, waits, writes down how it
 //! ended. Outlives the controller; if it dies itself, the worker goes on.
+//!
+//! **Invariant:** no worker works that is not written down. What is started is a shell, which becomes
+//! the worker (with the same process id and start time) once it is told to. Does its parent die before
+//! that, it ends.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -10,9 +14,11 @@ use std::process::{ExitStatus, Stdio};
 
 use anyhow::Context;
 use assay_api::process::{EXIT_FILE, ExitFile, PROCESS_FILE, ProcessFile, ProcessId};
+use assay_api::{KillPoint, kill_point};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process, setsid};
 use serde::Serialize;
+use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -21,6 +27,8 @@ use crate::config::Supervise;
 
 /// Held by the parent for as long as it lives: a second one of the same attempt leaves at once.
 const LOCK: &str = "lock";
+/// Its standard input ends where its parent dies.
+const GATE: &str = r#"read -r told && exec "$0" "$@" </dev/null"#;
 
 /// Runs the program to its end; returns its exit status, or 128 and its signal, as a shell does.
 ///
@@ -44,7 +52,7 @@ pub fn run(options: &Supervise) -> anyhow::Result<i32> {
 async fn supervise(scratch: &Path, program: &[OsString]) -> anyhow::Result<ExitStatus> {
     let kills = out_of_memory_kills();
     let mut terminated = signal(SignalKind::terminate())?;
-    let mut child = match begin(scratch, program) {
+    let mut child = match begin(scratch, program).await {
         Ok(child) => child,
         Err(error) => {
             // so that the pool need not guess why nothing runs
@@ -64,6 +72,7 @@ async fn supervise(scratch: &Path, program: &[OsString]) -> anyhow::Result<ExitS
             _ = terminated.recv() => pass_on(&child),
         }
     };
+    kill_point(KillPoint::WorkerEndedNoted);
     let signal = status.signal();
     let is_killed = signal == Some(Signal::KILL.as_raw());
     let exit = ExitFile {
@@ -76,19 +85,23 @@ async fn supervise(scratch: &Path, program: &[OsString]) -> anyhow::Result<ExitS
     Ok(status)
 }
 
-fn begin(scratch: &Path, program: &[OsString]) -> anyhow::Result<Child> {
+async fn begin(scratch: &Path, program: &[OsString]) -> anyhow::Result<Child> {
     let (name, arguments) = program.split_first().context("no program was named")?;
     let output = |file| {
         let mut options = OpenOptions::new();
         options.create(true).append(true).open(scratch.join(file))
     };
-    let child = Command::new(name)
+    kill_point(KillPoint::LockedSpawned);
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", GATE])
+        .arg(name)
         .args(arguments)
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(output("stdout.log")?)
         .stderr(output("stderr.log")?)
         .spawn()
-        .with_context(|| format!("cannot start {}", name.to_string_lossy()))?;
+        .context("cannot start /bin/sh")?;
+    kill_point(KillPoint::WorkerSpawnedNamed);
     let pid = child.id().context("the program ended before it was looked at")?;
     let file = ProcessFile {
         boot_id: fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned(),
@@ -97,6 +110,11 @@ fn begin(scratch: &Path, program: &[OsString]) -> anyhow::Result<Child> {
         started_at: clock::now_ms(),
     };
     write_whole(scratch, PROCESS_FILE, &file)?;
+    kill_point(KillPoint::WorkerNamedTold);
+    if let Some(mut gate) = child.stdin.take() {
+        // if it was killed meanwhile, the next wait tells
+        let _told = gate.write_all(b"\n").await;
+    }
     Ok(child)
 }
 
@@ -133,6 +151,7 @@ fn write_whole(folder: &Path, name: &str, value: &impl Serialize) -> io::Result<
     let mut file = File::create(&beside)?;
     file.write_all(&serde_json::to_vec(value)?)?;
     file.sync_all()?;
+    kill_point(KillPoint::BesideRenamed);
     fs::rename(&beside, folder.join(name))?;
     File::open(folder)?.sync_all()
 }

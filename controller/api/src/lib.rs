@@ -3,13 +3,15 @@
 //! `sweep` reads the file that a user writes, `expand` turns it into runs, `spec` is one run with
 //! every default written out, `worker` is what workers say, `view` is what people see.
 //!
-//! **Invariant:** knows no SQL, no Kubernetes and no candle. No I/O but `client`, which is a feature.
+//! **Invariant:** knows no SQL, no Kubernetes and no candle. No I/O but `client`, which is a feature, and
+//! `kill_point` in processes that a test kills.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "client")]
 pub mod client;
 pub mod expand;
 pub mod ids;
+pub mod kill_point;
 pub mod preset;
 pub mod process;
 pub mod quantity;
@@ -19,3 +21,4 @@ pub mod view;
 pub mod worker;
 
 pub use ids::{InstanceId, RunId, SweepId};
+pub use kill_point::{KillPoint, kill_point};

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::tries::WAIT_MAX_MS;
 use crate::world::{Seen, World};
 use crate::{
     Attempt, AttemptSeen, Event, Need, Observed, Plan, Pool, PoolId, Run, RunId, State, SweepId,
@@ -145,6 +146,7 @@ impl<'a> Room<'a> {
         }
         if let State::Queued { not_before, .. } = run.standing.state
             && world.now < not_before
+            && not_before <= world.now.plus(WAIT_MAX_MS)
         {
             return Some(Waiting::BackingOff { until: not_before });
         }

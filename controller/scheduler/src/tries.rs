@@ -7,6 +7,9 @@ use crate::{Obstacle, Outcome, Remedy, WorkerError};
 
 const SECOND_MS: u64 = 1_000;
 const MINUTE_MS: u64 = 60 * SECOND_MS;
+/// The longest wait before another try. What lies further ahead was written down before the database's
+/// clock was set back, and is over.
+pub(crate) const WAIT_MAX_MS: u64 = 5 * MINUTE_MS;
 
 /// Why an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,9 +55,9 @@ impl Cause {
         const AT_ONCE: BackOff = BackOff { first_ms: 0, longest_ms: 0 };
         let (retries, back_off) = match self {
             Self::Finished | Self::Diverged | Self::Cancelled => (Retries::Never, AT_ONCE),
-            Self::Error => (Retries::UpTo(2), BackOff::between(10 * SECOND_MS, 5 * MINUTE_MS)),
+            Self::Error => (Retries::UpTo(2), BackOff::between(10 * SECOND_MS, WAIT_MAX_MS)),
             Self::Infrastructure => {
-                (Retries::UpTo(5), BackOff::between(5 * SECOND_MS, 5 * MINUTE_MS))
+                (Retries::UpTo(5), BackOff::between(5 * SECOND_MS, WAIT_MAX_MS))
             }
             Self::Preempted => (Retries::Always, AT_ONCE),
         };

@@ -7,7 +7,8 @@
 //! that `observe` reads, so that a controller that has just started sees what the last one left.
 //!
 //! A folder without a process is an attempt whose start was lost: ensuring it starts it again, which
-//! is harmless, as the first instance to speak is the only one that may.
+//! is harmless, as the first instance to speak is the only one that may. If no run lays claim to it any
+//! more, it has ended.
 
 mod process;
 
@@ -19,12 +20,12 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
-use assay_api::RunId;
 use assay_api::process::{EXIT_FILE, ExitFile, PROCESS_FILE, ProcessFile};
 use assay_api::sweep::Resources;
 use assay_api::view::PoolKind;
 use assay_api::worker::env;
-use assay_scheduler::AttemptSeen;
+use assay_api::{KillPoint, RunId, kill_point};
+use assay_scheduler::{AttemptSeen, Exit};
 use futures_util::future::BoxFuture;
 
 use super::{AttemptKey, Claims, LAST_WORDS, Order, Pool, Refusal, Seen, Stop};
@@ -66,6 +67,10 @@ impl LocalPool {
         };
         let (attempts, ended) = (folder("attempts")?, folder("ended")?);
         let (storage, trouble) = (folder("storage")?, Mutex::new(None));
+        for run in entries(&attempts)? {
+            // left where a controller was killed while it forgot the run's last attempt
+            remove_empty(&run)?;
+        }
         Ok(Self { attempts, ended, storage, worker, controller_url, slots, trouble })
     }
 
@@ -73,14 +78,17 @@ impl LocalPool {
         self.attempts.join(key.run.to_string()).join(key.attempt.to_string())
     }
 
-    fn look(&self) -> anyhow::Result<BTreeMap<AttemptKey, Seen>> {
+    fn look(&self, claimed: &Claims) -> anyhow::Result<BTreeMap<AttemptKey, Seen>> {
         let mut seen = BTreeMap::new();
         for run in entries(&self.attempts)? {
             for attempt in entries(&run)? {
                 let Some(key) = key(&attempt) else { continue };
-                if let Some(what) = see(&attempt)? {
-                    seen.insert(key, what.into());
-                }
+                let what = match see(&attempt)? {
+                    None if claimed.contains_key(&key) => continue,
+                    None => AttemptSeen::Ended { exit: Exit::Unknown },
+                    Some(what) => what,
+                };
+                seen.insert(key, what.into());
             }
         }
         Ok(seen)
@@ -92,6 +100,7 @@ impl LocalPool {
             return Ok(());
         }
         fs::create_dir_all(&folder)?;
+        kill_point(KillPoint::FolderMadeSpawned);
         let output = fs::File::create(folder.join(OUTPUT))?;
         let mut command = Command::new(&self.worker);
         command
@@ -110,6 +119,7 @@ impl LocalPool {
             .stderr(output);
         let what = || format!("cannot start {}", self.worker.display());
         let child = command.spawn().with_context(what)?;
+        kill_point(KillPoint::SpawnedPerformed);
         // waited for, or it would stay behind as a zombie; its end is read from its file
         std::thread::spawn(move || reap(child));
         Ok(())
@@ -131,10 +141,17 @@ impl LocalPool {
         }
         let place = self.ended.join(key.run.to_string());
         fs::create_dir_all(&place)?;
+        kill_point(KillPoint::EndedRenamed);
         match fs::rename(&folder, place.join(key.attempt.to_string())) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-            _ => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (),
+            // an order that came late made it anew: what it had to say lies there already
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+                fs::remove_dir_all(&folder)?;
+            }
+            renamed => renamed?,
         }
+        kill_point(KillPoint::RenamedRemoved);
+        remove_empty(&self.attempts.join(key.run.to_string()))
     }
 }
 
@@ -149,7 +166,7 @@ fn see(folder: &Path) -> anyhow::Result<Option<AttemptSeen>> {
     }
     // it may have ended between the two looks
     let exit = read::<ExitFile>(&folder.join(EXIT_FILE))?;
-    let exit = exit.map_or(assay_scheduler::Exit::Unknown, |exit| process::exit(&exit));
+    let exit = exit.map_or(Exit::Unknown, |exit| process::exit(&exit));
     Ok(Some(AttemptSeen::Ended { exit }))
 }
 
@@ -170,6 +187,15 @@ fn tail(path: &Path) -> anyhow::Result<Vec<String>> {
 fn reap(mut child: std::process::Child) {
     if let Err(error) = child.wait() {
         tracing::warn!(%error, "could not wait for a worker's parent: {error}");
+    }
+}
+
+/// A run's folder, unless it has other attempts.
+fn remove_empty(folder: &Path) -> anyhow::Result<()> {
+    use io::ErrorKind::{DirectoryNotEmpty, NotFound};
+    match fs::remove_dir(folder) {
+        Err(error) if matches!(error.kind(), DirectoryNotEmpty | NotFound) => Ok(()),
+        removed => removed.with_context(|| format!("cannot remove {}", folder.display())),
     }
 }
 
@@ -244,10 +270,10 @@ impl Pool for LocalPool {
 
     fn observe<'a>(
         &'a self,
-        _claimed: &'a Claims,
+        claimed: &'a Claims,
     ) -> BoxFuture<'a, anyhow::Result<BTreeMap<AttemptKey, Seen>>> {
-        Box::pin(async {
-            let seen = tokio::task::block_in_place(|| self.look());
+        Box::pin(async move {
+            let seen = tokio::task::block_in_place(|| self.look(claimed));
             let trouble = seen.as_ref().err().map(|error| format!("{error:#}"));
             *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
             seen

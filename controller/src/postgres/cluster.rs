@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use assay_api::{KillPoint, kill_point};
 use rustix::process::Pid;
 use sha2::{Digest, Sha256};
 use sqlx::{Connection, PgConnection};
@@ -26,6 +27,9 @@ const NAME: &str = "assay";
 
 /// Where clusters go that must lie outside their folder.
 const ELSEWHERE: &str = "/var/lib/assay";
+
+/// Clusters that are being made, in their folder.
+const UNFINISHED: &str = "data.new-";
 
 /// How much of the log an error shows.
 const LOG_LINES_SHOWN: usize = 12;
@@ -156,14 +160,13 @@ fn version(data: &Path) -> Result<Option<u32>, Error> {
 /// Makes the cluster beside and renames (or links) it into place, so that `data` is whole or absent.
 async fn make(folder: &Path, link: &Path, owner: Owner, programs: &Programs) -> Result<(), Error> {
     let is_here = owner.can_enter(folder);
+    let name = uuid::Uuid::new_v4();
     let data = if is_here {
-        folder.join("data.new")
+        clear_unfinished(folder);
+        folder.join(format!("{UNFINISHED}{name}"))
     } else {
-        Path::new(ELSEWHERE).join(uuid::Uuid::new_v4().to_string())
+        Path::new(ELSEWHERE).join(name.to_string())
     };
-    if is_here && data.exists() {
-        fs::remove_dir_all(&data).map_err(file("remove the unfinished", &data))?;
-    }
     if !is_here {
         fs::create_dir_all(ELSEWHERE).map_err(file("make", Path::new(ELSEWHERE)))?;
     }
@@ -186,6 +189,7 @@ async fn make(folder: &Path, link: &Path, owner: Owner, programs: &Programs) -> 
         fs::remove_dir_all(&data).map_err(file("remove the unfinished", &data))?;
         return Err(Error::Initdb { folder: folder.to_owned(), said });
     }
+    kill_point(KillPoint::ClusterMadeNamed);
     if is_here {
         fs::rename(&data, link).map_err(file("rename", &data))
     } else {
@@ -199,6 +203,16 @@ async fn make(folder: &Path, link: &Path, owner: Owner, programs: &Programs) -> 
             fs::remove_file(link).map_err(file("remove the broken link", link))?;
         }
         symlink(&data, link).map_err(file("link", link))
+    }
+}
+
+/// Removes what killed controllers left. The `initdb` of one may still write there, or clear its own
+/// folder away at this moment: hence a name of its own for each, and no error.
+fn clear_unfinished(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            drop(fs::remove_dir_all(entry.path()));
+        }
     }
 }
 

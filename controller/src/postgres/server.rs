@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use assay_api::{KillPoint, kill_point};
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::Connection;
 use tokio::process::{Child, Command};
@@ -70,6 +71,7 @@ impl Server {
                 Some(pid) => Self::adopt(cluster, pid),
                 None => Self::spawn(cluster)?,
             };
+            kill_point(KillPoint::ServerSpawnedAnswers);
             let answer = tokio::select! {
                 answer = timeout(ANSWER_LIMIT, answer(cluster)) => answer.is_ok(),
                 _how = server.ended() => {

@@ -28,6 +28,8 @@ pub async fn lead(
             term = case when l.name = excluded.name then l.term else l.term + 1 end,
             expires_at = excluded.expires_at
          where l.name = excluded.name or l.expires_at < now()
+            -- nobody is given so much: the clock was set back
+            or now() + 2 * make_interval(secs => $2) < l.expires_at
          returning term",
         name,
         ttl.as_secs_f64(),
@@ -48,6 +50,15 @@ pub async fn resign(db: &PgPool, name: &str) -> Result<(), sqlx::Error> {
     )
     .execute(db)
     .await?;
+    Ok(())
+}
+
+/// Ends the lead of a controller that is known to be dead. Were it alive after all, its term is over.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn vacate(db: &PgPool) -> Result<(), sqlx::Error> {
+    sqlx::query!("update leader set expires_at = now() - interval '1 second'").execute(db).await?;
     Ok(())
 }
 

@@ -284,6 +284,26 @@ pub async fn insert_result(
     Ok(())
 }
 
+/// Whether an attempt's worker has recorded how it ended.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn has_finished(
+    db: impl PgExecutor<'_>,
+    run: RunId,
+    attempt: i32,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (
+            select from run_event where run_id = $1 and attempt = $2 and event = 'finished'
+        ) as "finished!""#,
+        run.0,
+        attempt,
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// What was asked of a run.
 #[derive(Clone, Debug)]
 pub struct AskedRun {

@@ -10,6 +10,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
+use assay_api::{KillPoint, kill_point};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -88,8 +89,20 @@ pub fn folder(run_folder: &Path, attempt: u32, step: u64) -> PathBuf {
     run_folder.join(format!("attempt-{attempt:03}/step-{step:08}"))
 }
 
-/// Writes a checkpoint; returns its size in bytes.
+/// Writes a checkpoint; returns its size in bytes. Where that fails, nothing is left of it: a full disk
+/// would be full for the next attempt as well.
 pub fn write(folder: &Path, contents: &Contents<'_>) -> Result<u64, CheckpointError> {
+    let written = try_to_write(folder, contents);
+    if written.is_err() {
+        for unfinished in [folder.with_extension(PARTIAL).as_path(), folder] {
+            // what cannot be removed now is what the next attempt clears
+            drop(remove(unfinished));
+        }
+    }
+    written
+}
+
+fn try_to_write(folder: &Path, contents: &Contents<'_>) -> Result<u64, CheckpointError> {
     let parent = folder.parent().expect("a checkpoint lies in its attempt's folder");
     fs::create_dir_all(parent).map_err(io_error("create", parent))?;
     let partial = folder.with_extension(PARTIAL);
@@ -115,8 +128,10 @@ pub fn write(folder: &Path, contents: &Contents<'_>) -> Result<u64, CheckpointEr
     put(CARRIED, &|to| to.write_all(contents.carried))?;
 
     sync_folder(&partial)?;
+    kill_point(KillPoint::FilesWrittenNamed);
     fs::rename(&partial, folder).map_err(io_error("rename", &partial))?;
     sync_folder(parent)?;
+    kill_point(KillPoint::FilesNamedManifest);
 
     let bytes = files.values().map(|file| file.bytes).sum();
     let manifest = Manifest {
@@ -129,6 +144,7 @@ pub fn write(folder: &Path, contents: &Contents<'_>) -> Result<u64, CheckpointEr
     let beside = folder.join(MANIFEST).with_extension(PARTIAL);
     write_file(&beside, &|to| Ok(serde_json::to_writer_pretty(to, &manifest)?))
         .map_err(io_error("write", &beside))?;
+    kill_point(KillPoint::ManifestWrittenNamed);
     fs::rename(&beside, folder.join(MANIFEST)).map_err(io_error("rename", &beside))?;
     sync_folder(folder)?;
     Ok(bytes)
@@ -200,6 +216,11 @@ pub fn prune(run_folder: &Path, latest: usize, pinned: Option<u64>) -> Result<()
             remove(&found.folder)?;
         }
     }
+    clear_unfinished(run_folder)
+}
+
+/// Clears what attempts that died left half written. Only the run's current attempt may call this.
+pub fn clear_unfinished(run_folder: &Path) -> Result<(), CheckpointError> {
     for (_, attempt_folder) in numbered(run_folder, "attempt-")? {
         for path in entries(&attempt_folder)? {
             if !path.join(MANIFEST).exists() {
@@ -234,7 +255,11 @@ fn remove(folder: &Path) -> Result<(), CheckpointError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result.map_err(io_error("delete", folder)),
     };
-    gone(fs::remove_file(folder.join(MANIFEST)))?;
+    let manifest = fs::remove_file(folder.join(MANIFEST));
+    if manifest.is_ok() {
+        kill_point(KillPoint::ManifestRemovedFiles);
+    }
+    gone(manifest)?;
     gone(fs::remove_dir_all(folder))
 }
 

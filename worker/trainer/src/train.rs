@@ -2,6 +2,7 @@
 
 use assay_api::spec::TrainSpec;
 use assay_api::worker::Wish;
+use assay_api::{KillPoint, kill_point};
 
 use crate::checkpoint::{self, Contents, Progress};
 use crate::data::{Mixture, Sequence};
@@ -24,6 +25,7 @@ pub fn train(
 ) -> Result<Outcome, TrainError> {
     // set up
     watcher.phase(Phase::Loading);
+    checkpoint::clear_unfinished(&inputs.run_folder)?;
     let mut run = open::open(spec, inputs)?;
     let steps = spec.train.steps();
     let before_decay = state_to_keep(&spec.train.lr, steps);
@@ -148,6 +150,7 @@ fn save(
         carried: &watcher.carried().map_err(TrainError::Carried)?,
     };
     let bytes = checkpoint::write(&folder, &contents)?;
+    kill_point(KillPoint::CheckpointReported);
     run.saved = Some((step, folder.clone()));
     watcher.saved(&Saved { step, folder, bytes });
     let pinned = state_to_keep(&spec.train.lr, spec.train.steps());

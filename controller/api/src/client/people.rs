@@ -6,8 +6,8 @@ use super::stream::EventStream;
 use super::{Connection, Error};
 use crate::RunId;
 use crate::view::{
-    ApplyAnswer, ApplyRequest, LogPage, PlanView, PoolView, Problem, RunView, SeriesAnswer,
-    SeriesQuery, SweepSummary, SweepView,
+    ApplyAnswer, ApplyRequest, LogPage, LoopView, PlanView, PoolView, Problem, RunView,
+    SeriesAnswer, SeriesQuery, SweepSummary, SweepView,
 };
 
 /// Lines per page of a log.
@@ -98,6 +98,11 @@ impl Client {
     pub async fn series(&self, query: &SeriesQuery) -> Result<SeriesAnswer, Error> {
         let post = self.connection.http.post(self.connection.path("/series/query")).json(query);
         self.connection.ask(post).await
+    }
+
+    /// The last activation of the scheduling loop.
+    pub async fn schedule_loop(&self) -> Result<LoopView, Error> {
+        self.get("/loops/schedule").await
     }
 
     pub async fn pools(&self) -> Result<Vec<PoolView>, Error> {

@@ -352,6 +352,14 @@ fn stopping_runs_count_against_the_parallel_limit() {
 }
 
 #[test]
+fn a_wait_is_over_when_the_clock_was_set_back() {
+    let longest = Time(NOW.0 + 5 * 60_000);
+    assert_eq!(placed(&plan(&world(1).with(run(1).not_before(longest)))), []);
+    let further = Time(longest.0 + 1);
+    assert_eq!(placed(&plan(&world(1).with(run(1).not_before(further)))), [1]);
+}
+
+#[test]
 fn a_wait_is_over_when_its_time_has_come() {
     let world = world(1).with(run(1).not_before(NOW));
     assert_eq!(placed(&plan(&world)), [1]);

@@ -14,6 +14,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use assay_api::{KillPoint, kill_point};
+
 use super::error::DataError;
 use super::fingerprint::Manifest;
 
@@ -87,12 +89,15 @@ impl Draft {
         let draft = self.path();
         let text = serde_json::to_string_pretty(manifest).expect("a manifest is plain JSON") + "\n";
         write_synced(&draft.join(MANIFEST), &text)?;
-        fs::remove_file(draft.join(LOCK)).map_err(DataError::write(&draft))?;
         sync_folder(&draft)?;
 
+        kill_point(KillPoint::DraftWrittenNamed);
         let version = version(&self.folder, &manifest.fingerprint);
         match fs::rename(&draft, &version) {
-            Ok(()) => {}
+            // Only now: a draft without a lock would be nobody's to clear.
+            Ok(()) => {
+                fs::remove_file(version.join(LOCK)).map_err(DataError::write(&version))?;
+            }
             // Renamed only when complete, so what is there is this very content.
             Err(error)
                 if matches!(
@@ -102,6 +107,7 @@ impl Draft {
             Err(error) => return Err(DataError::write(&version)(error)),
         }
         sync_folder(&self.folder)?;
+        kill_point(KillPoint::VersionNamedNewest);
 
         let beside = self.folder.join(format!("{MANIFEST}.{}", self.name));
         write_synced(&beside, &text)?;
