@@ -4,6 +4,7 @@ mod bad;
 mod defaults;
 mod designs;
 mod examples;
+mod mutations;
 mod properties;
 
 use assay_api::expand::{Context, Expansion, PlannedRun, expand};
