@@ -28,6 +28,9 @@ pub use errors::report;
 pub(crate) use fields::Placed;
 pub use resources::Resources;
 
+/// JSON Schema (draft 2020-12) of the file, for editors: what a schema can say of it.
+pub const SCHEMA: &str = include_str!("../../../docs/sweep.schema.json");
+
 /// A sweep file whose every key and value is understood.
 #[derive(Clone, Debug)]
 pub struct Sweep {

@@ -6,6 +6,7 @@ mod designs;
 mod examples;
 mod mutations;
 mod properties;
+mod schema;
 
 use assay_api::expand::{Context, Expansion, PlannedRun, expand};
 use assay_api::spec::{Engine, RunSpec, TrainSpec};
