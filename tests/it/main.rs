@@ -5,6 +5,7 @@
 mod apply;
 mod architecture;
 mod attempts;
+mod bad_requests;
 mod leader;
 mod live;
 mod schedule;
