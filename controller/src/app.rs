@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use assay_api::spec::Engine;
 use assay_api::view::LoopView;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::http::limits::STREAMS_MAX;
 use crate::pool::Pools;
 use crate::secret::InstallationKey;
 use crate::store::Store;
@@ -31,6 +32,14 @@ pub struct App {
     pub activation: Arc<Mutex<LoopView>>,
     /// Nothing new is placed: the controller is about to stop.
     pub draining: Arc<AtomicBool>,
+    /// A permit for each stream that may be open.
+    pub streams: Arc<Semaphore>,
+}
+
+/// What [`App::streams`] begins with.
+#[must_use]
+pub fn stream_permits() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(STREAMS_MAX))
 }
 
 impl App {

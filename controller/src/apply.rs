@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::http::Error;
+use crate::http::limits::SWEEPS_MAX;
 use crate::intent;
 use crate::store;
 use crate::store::run::{NewRun, Stored};
@@ -47,6 +48,11 @@ pub async fn apply(app: &App, request: &ApplyRequest) -> Result<ApplyAnswer, Err
     let expansion = read(app, request)?;
     let mut tx = app.store.db.begin().await?;
     let is_new = store::sweep::find(&mut *tx, &expansion.name).await?.is_none();
+    if is_new && SWEEPS_MAX <= store::sweep::count(&mut *tx).await? {
+        let message =
+            format!("the project has {SWEEPS_MAX} sweeps, which is the limit: delete some");
+        return Err(Error::Limit(message));
+    }
     let sweep = upsert(&mut tx, &expansion, request, app).await?;
     stays_in(&store::sweep::pool(&mut *tx, sweep).await?, &expansion, request)?;
     let stored = store::run::of_sweep(&mut *tx, sweep).await?;
@@ -71,6 +77,9 @@ fn read(app: &App, request: &ApplyRequest) -> Result<Expansion, Error> {
     let folder = request.folder.as_deref().unwrap_or(&app.folder);
     if !folder.starts_with('/') {
         return Err(Error::Invalid(format!("`folder` is `{folder}`; it must be absolute")));
+    }
+    if folder.contains('\0') {
+        return Err(Error::Invalid("`folder` holds a NUL character".to_owned()));
     }
     let sweep = sweep::parse(&request.file).map_err(Error::File)?;
     let context = expand::Context { folder: folder.to_owned(), engine: app.engine };

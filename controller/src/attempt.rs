@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use assay_api::spec::{RunSpec, TrainSpec};
+use assay_api::worker::limits::{REPORTS_MAX, SERIES_MAX};
 use assay_api::worker::{
     DatasetInput, Finish, FinishRequest, FoundCheckpoint, Lease, ReportAnswer, ReportRequest,
     StartAnswer, StartRequest, Wish, layout,
@@ -20,12 +21,6 @@ use crate::store::run::NeededResult;
 use crate::store::world::{self, Told};
 use crate::store::{self, attempt, evaluation, series};
 
-/// Points in one report: a worker sends twice a second, so this is far over what it measures.
-const POINTS_MAX: usize = 100_000;
-/// Metric batches in one report, and so about the series of one run.
-const BATCHES_MAX: usize = 1000;
-const NAME_MAX: usize = 200;
-
 /// Begins an attempt: picks the checkpoint to go on from, and hides what it overtakes.
 ///
 /// # Errors
@@ -35,6 +30,7 @@ pub async fn start(
     speaker: Speaker,
     request: &StartRequest,
 ) -> Result<StartAnswer, Error> {
+    request.check()?;
     let mut tx = app.store.db.begin().await?;
     let current = current(&mut tx, speaker).await?;
     let lease = Lease { lease_ms: app.lease_ms };
@@ -137,7 +133,7 @@ pub async fn report(
     speaker: Speaker,
     request: &ReportRequest,
 ) -> Result<ReportAnswer, Error> {
-    request.reports.iter().try_for_each(check)?;
+    check(request)?;
     let mut tx = app.store.db.begin().await?;
     let current = current(&mut tx, speaker).await?;
     if current.instance != Some(request.instance.0) {
@@ -148,6 +144,7 @@ pub async fn report(
         Some(earlier) => carried(&mut tx, speaker, &current, (earlier, request)).await?,
         None => fresh(&mut tx, run, (number, current.seq_stored), request).await?,
     };
+    check_series(&mut tx, run, request).await?;
     let own = if request.carried.is_some() { current.seq_stored } else { seq_stored };
     attempt::reported(&mut *tx, run, number, (own, app.lease_ms)).await?;
     kill_point(KillPoint::ReportsStoredCommitted);
@@ -194,6 +191,7 @@ async fn carried(
             speaker.attempt
         )));
     };
+    // it is below the speaker's own, which is one that was given out
     let (run, number) = (speaker.run, earlier.cast_signed());
     let missing = || Error::Invalid(format!("there was no attempt {earlier}"));
     let stored = attempt::lock_seq_stored(&mut *tx, run, number).await?.ok_or_else(missing)?;
@@ -222,27 +220,36 @@ fn up_to(mut report: assay_api::worker::Report, step: u64) -> assay_api::worker:
     report
 }
 
-fn check(report: &assay_api::worker::Report) -> Result<(), Error> {
-    let invalid = |message| Err(Error::Invalid(format!("report {}: {message}", report.seq)));
-    if BATCHES_MAX < report.metrics.len() {
-        return invalid(format!("over {BATCHES_MAX} series: send them in parts"));
+fn check(request: &ReportRequest) -> Result<(), Error> {
+    let n = request.reports.len();
+    if REPORTS_MAX < n {
+        return Err(Error::Limit(format!(
+            "{n} reports; the limit is {REPORTS_MAX}: send them in parts"
+        )));
     }
-    if POINTS_MAX < report.metrics.iter().map(|batch| batch.steps.len()).sum() {
-        return invalid(format!("over {POINTS_MAX} points: send them in parts"));
-    }
-    for batch in &report.metrics {
-        let n = batch.steps.len();
-        if n == 0 || batch.values.len() != n || batch.times.len() != n {
-            return invalid(format!("the columns of `{}` are empty or differ", batch.name));
-        }
-        if batch.name.is_empty() || NAME_MAX < batch.name.len() || batch.name.contains('\0') {
-            return invalid(format!("a series name is empty or over {NAME_MAX} bytes"));
-        }
-        if !batch.steps.is_sorted_by(|a, b| a < b) {
-            return invalid(format!("the steps of `{}` do not ascend", batch.name));
-        }
+    for report in &request.reports {
+        report.check().map_err(|unfit| match Error::from(unfit) {
+            Error::Limit(text) => Error::Limit(format!("report {}: {text}", report.seq)),
+            error => Error::Invalid(format!("report {}: {error}", report.seq)),
+        })?;
     }
     Ok(())
+}
+
+/// A run's series are its metrics; thousands more are values that stand in names.
+async fn check_series(
+    tx: &mut PgConnection,
+    run: RunId,
+    request: &ReportRequest,
+) -> Result<(), Error> {
+    if request.reports.iter().all(|report| report.metrics.is_empty()) {
+        return Ok(());
+    }
+    let n = series::count(tx, run).await?;
+    if n <= SERIES_MAX as i64 {
+        return Ok(());
+    }
+    Err(Error::Limit(format!("run {run} would have {n} series; the limit is {SERIES_MAX}")))
 }
 
 /// What is wanted of the worker, as the run's state has it.
@@ -260,6 +267,7 @@ fn wish(current: &Current) -> Wish {
 /// # Errors
 /// 409: the attempt is not current, or another instance runs it.
 pub async fn finish(app: &App, speaker: Speaker, request: &FinishRequest) -> Result<(), Error> {
+    request.finish.check()?;
     let mut tx = app.store.db.begin().await?;
     let current = current(&mut tx, speaker).await?;
     if current.instance != Some(request.instance.0) {

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use crate::app::App;
+use crate::app::{self, App};
 use crate::config::Serve;
 use crate::http;
 use crate::pool::kubernetes::KubernetesPool;
@@ -87,6 +87,7 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
         wake,
         activation: Arc::default(),
         draining: Arc::default(),
+        streams: app::stream_permits(),
     };
     for (_, pool) in app.pools.each() {
         info!("pool {} has {} slots", pool.name(), pool.capacity());

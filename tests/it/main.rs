@@ -5,6 +5,7 @@
 mod apply;
 mod architecture;
 mod attempts;
+mod bad_requests;
 mod kill;
 mod leader;
 mod live;

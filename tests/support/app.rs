@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use assay_api::spec::Engine;
 use assay_api::view::{ApplyAnswer, ApplyRequest, RunRow, RunState, RunView, SweepView};
-use assay_controller::app::App;
+use assay_controller::app::{self, App};
 use assay_controller::http;
 use assay_controller::pool::{AttemptKey, Pools};
 use assay_controller::schedule::{self, Memory};
@@ -53,6 +53,7 @@ impl TestApp {
             wake: Arc::new(Notify::new()),
             activation: Arc::default(),
             draining: Arc::default(),
+            streams: app::stream_permits(),
         };
         store::sweep::make_default_project(&app.store.db).await.expect("the database is migrated");
         Self { router: http::router(app.clone()), app, pool, corpus, memory: Memory::default() }

@@ -23,6 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Attempt;
 use crate::memory;
+use crate::portion;
 use crate::recorder::{Recorder, relative};
 use crate::reporter::{self, Carried, Shared, Standing};
 use crate::spool::Spool;
@@ -63,7 +64,7 @@ pub fn run(attempt: &Attempt) -> anyhow::Result<i32> {
             .iter()
             .map(|c| FoundCheckpoint { attempt: c.attempt, step: c.step })
             .collect(),
-        host: attempt.host.clone().unwrap_or_else(host),
+        host: portion::name(&attempt.host.clone().unwrap_or_else(host)),
         pid: std::process::id(),
     };
     let start = reporter::insist(&shared, instance, || client.start(&request));
@@ -271,7 +272,7 @@ fn end(
         Finish::Preempted { .. } => EXIT_PREEMPTED,
     };
     let patience = if is_leaving { LEAVING } else { FOR_EVER };
-    let request = FinishRequest { instance, finish };
+    let request = FinishRequest { instance, finish: portion::finish(finish) };
     kill_point(KillPoint::WorkedFlushed);
     let recorded = runtime.block_on(async {
         shared.flushed(patience).await;

@@ -1,7 +1,7 @@
 //! The process that runs one attempt: fetch, train, evaluate, report, exit.
 //!
-//! `agent` is the life of an attempt, `recorder` turns what the trainer says into reports, `spool`
-//! keeps them on disk until they are acknowledged, `reporter` sends them. `supervise` is the small
+//! `agent` is the life of an attempt, `recorder` turns what the trainer says into reports,
+//! `portion` makes them fit, `spool` keeps them on disk until they are acknowledged, `reporter` sends them. `supervise` is the small
 //! parent of a local worker; `by_hand` trains from a JSON spec without any controller.
 //!
 //! **Invariant:** training never waits for the network, and never fails because of it.
@@ -16,6 +16,7 @@ pub mod config;
 pub mod data;
 pub mod memory;
 pub mod plan;
+pub mod portion;
 pub mod recorder;
 pub mod reporter;
 pub mod spool;

@@ -1,10 +1,11 @@
 //! What the trainer says, gathered into reports.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use assay_api::worker::limits::SERIES_MAX;
 use assay_api::worker::{
     CheckpointSaved, Evaluation, LogLevel, LogLine, MetricBatch, Progress, Report, Wish,
 };
@@ -12,10 +13,14 @@ use assay_trainer::engine::Verdict;
 use assay_trainer::{Measurement, Phase, Saved, Stepped, Watcher};
 
 use crate::clock;
+use crate::portion;
 use crate::reporter::Shared;
 
 /// Points are gathered for so long before they become a report.
 const GATHER: Duration = Duration::from_millis(500);
+
+/// Room is left for what every run measures: training, 100 sources and 100 tasks.
+const SLICE_SERIES_MAX: usize = SERIES_MAX - 1_000;
 
 /// The trainer's watcher of one attempt.
 #[derive(Debug)]
@@ -31,6 +36,10 @@ pub struct Recorder {
     /// Tokens and time when speed was last measured.
     speed_from: Option<(u64, Instant)>,
     skipped: u64,
+    /// Names of the slices that were measured.
+    slices: BTreeSet<String>,
+    /// Some had no room, which was said.
+    is_full: bool,
     trouble: Option<anyhow::Error>,
 }
 
@@ -49,6 +58,8 @@ impl Recorder {
             gathered_since: clock::instant(),
             speed_from: None,
             skipped: 0,
+            slices: BTreeSet::new(),
+            is_full: false,
             trouble: None,
         }
     }
@@ -74,6 +85,27 @@ impl Recorder {
         batch.steps.push(step);
         batch.values.push(value);
         batch.times.push(clock::now_ms());
+    }
+
+    /// False: its source has more slices than a run has series. Those that came first are kept, and
+    /// always the same, as they come in the order of their names.
+    fn has_room_for(&mut self, name: &str) -> bool {
+        if !name.contains('=') || self.slices.contains(name) {
+            return true;
+        }
+        if self.slices.len() < SLICE_SERIES_MAX {
+            self.slices.insert(name.to_owned());
+            return true;
+        }
+        if !self.is_full {
+            self.is_full = true;
+            let text = format!(
+                "a run has at most {SERIES_MAX} series: {name} and further slices are not recorded; \
+                 `slices` is for fields of few values"
+            );
+            self.log(LogLevel::Warn, text);
+        }
+        false
     }
 
     fn flush_when_due(&mut self) {
@@ -169,13 +201,17 @@ impl Watcher for Recorder {
             } else {
                 format!("task/{task}/{metric}")
             };
+            let name = portion::name(&name);
+            if !self.has_room_for(&name) {
+                continue;
+            }
             self.point(&name, step, *value);
             if !value.is_finite() {
                 continue; // a point can say so, a score cannot
             }
             self.report.evaluations.push(Evaluation {
                 step,
-                task: task.clone(),
+                task: portion::name(task),
                 metric: (*metric).to_owned(),
                 value: *value,
                 stderr: stderr.filter(|stderr| stderr.is_finite()),

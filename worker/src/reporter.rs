@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 use assay_api::client::{Error, WorkerClient};
+use assay_api::worker::limits::REPORTS_MAX;
 use assay_api::worker::{Report, ReportRequest, Wish};
 use assay_api::{InstanceId, KillPoint, kill_point};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::portion;
 use crate::spool::Spool;
 
 /// As often as a page can use it.
@@ -86,7 +88,9 @@ impl Shared {
     /// # Errors
     /// The spool cannot be written.
     pub fn write(&self, report: Report) -> anyhow::Result<()> {
-        self.spool().append(report).context("cannot write down a report")?;
+        for part in portion::portions(report) {
+            self.spool().append(part).context("cannot write down a report")?;
+        }
         kill_point(KillPoint::SpooledSent);
         self.count();
         self.written.notify_one();
@@ -209,22 +213,41 @@ async fn send_once(
     client: &WorkerClient,
     instance: InstanceId,
 ) -> Result<(), SendError> {
-    let earlier = shared.carried().first().cloned();
+    let earlier = shared.carried().first().map(|first| (first.attempt, oldest(&first.reports)));
     let (carried, reports) = match earlier {
-        Some(earlier) => (Some(earlier.attempt), earlier.reports),
-        None => (None, shared.spool().oldest(BATCH_BYTES)?),
+        Some((attempt, reports)) => (Some(attempt), reports),
+        None => {
+            let mut reports = shared.spool().oldest(BATCH_BYTES)?;
+            reports.truncate(REPORTS_MAX);
+            (None, reports)
+        }
     };
+    let n = reports.len();
     let answer = client.report(&ReportRequest { instance, carried, reports }).await?;
     // heard before what it came with counts as sent: whoever waits for the one has the other
     shared.hear(answer.wish);
     kill_point(KillPoint::HeardAcknowledged);
     if carried.is_some() {
-        shared.carried().remove(0);
+        let mut earlier = shared.carried();
+        earlier[0].reports.drain(..n);
+        if earlier[0].reports.is_empty() {
+            earlier.remove(0);
+        }
     } else {
         shared.spool().acknowledge(answer.seq_stored)?;
     }
     shared.count();
     Ok(())
+}
+
+/// As many as fit into one request, at least one: a checkpoint carries days of them if need be.
+fn oldest(reports: &[Report]) -> Vec<Report> {
+    let mut bytes = 0;
+    let fits = |(index, report): &(usize, &Report)| {
+        bytes += serde_json::to_vec(report).map_or(0, |json| json.len());
+        *index == 0 || (bytes <= BATCH_BYTES && *index < REPORTS_MAX)
+    };
+    reports.iter().enumerate().take_while(fits).map(|(_, report)| report.clone()).collect()
 }
 
 /// Doubles, up to the longest; workers of one sweep spread by their instances.

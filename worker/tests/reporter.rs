@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use assay_api::client::WorkerClient;
 use assay_api::view::Problem;
-use assay_api::worker::{Lease, LogLevel, LogLine, Report, ReportAnswer, ReportRequest, Wish};
+use assay_api::worker::limits::{POINTS_MAX, REQUEST_BYTES_MAX};
+use assay_api::worker::{
+    Lease, LogLevel, LogLine, MetricBatch, Report, ReportAnswer, ReportRequest, Wish,
+};
 use assay_api::{InstanceId, RunId};
 use assay_worker::reporter::{Carried, Shared, Standing, send};
 use assay_worker::spool::Spool;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -38,6 +41,10 @@ struct Server {
     acknowledged: u64,
     /// What was acknowledged and sent all the same.
     again: Vec<u64>,
+    /// Steps of the points that were stored.
+    steps: Vec<u64>,
+    /// Bytes of the largest request's reports.
+    largest: usize,
     wish: Option<Wish>,
 }
 
@@ -46,6 +53,8 @@ impl Server {
         for report in request.reports.iter().take(limit) {
             let key = (request.carried, report.seq);
             if !self.stored.contains(&key) {
+                report.check().unwrap();
+                self.steps.extend(report.metrics.iter().flat_map(|batch| &batch.steps));
                 self.stored.push(key);
             }
         }
@@ -56,6 +65,8 @@ impl Server {
             let known = self.acknowledged;
             self.again.extend(request.reports.iter().map(|r| r.seq).filter(|seq| *seq <= known));
         }
+        let bytes = request.reports.iter().map(|report| serde_json::to_vec(report).unwrap().len());
+        self.largest = self.largest.max(bytes.sum());
         let next = (!self.next.is_empty()).then(|| self.next.remove(0));
         let trouble = StatusCode::INTERNAL_SERVER_ERROR.into_response();
         match next {
@@ -92,6 +103,7 @@ async fn report(State(server): State<Shelf>, Json(request): Json<ReportRequest>)
 async fn begin(name: &str, server: Server) -> (Shelf, Arc<Shared>) {
     let server = Arc::new(Mutex::new(server));
     let router = Router::new().route("/api/v1/worker/report", post(report));
+    let router = router.layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(axum::serve(listener, router.with_state(server.clone())).into_future());
@@ -153,6 +165,36 @@ async fn what_a_checkpoint_carried_goes_before_what_is_new() {
     let stored = server.lock().unwrap().stored.clone();
     assert_eq!(stored, [(Some(1), 7), (Some(1), 8), (None, 1)]);
     assert!(shared.unacknowledged(2).unwrap() == b"[]");
+}
+
+#[tokio::test]
+async fn what_a_checkpoint_carried_goes_in_as_many_requests_as_it_takes() {
+    let (server, shared) = begin("much", Server::default()).await;
+    let text = "x".repeat(4_000);
+    let reports = (1..=1_200).map(|seq| Report { seq, ..line(&text) }).collect();
+    shared.carry(vec![Carried { attempt: 1, reports }]);
+    shared.flushed(PATIENCE).await;
+    let server = server.lock().unwrap();
+    let expected: Vec<_> = (1..=1_200).map(|seq| (Some(1), seq)).collect();
+    assert_eq!(server.stored, expected);
+    assert!(server.largest <= 1 << 20, "{} bytes in one request", server.largest);
+}
+
+#[tokio::test]
+async fn more_points_than_one_report_may_hold_all_arrive() {
+    let (server, shared) = begin("points", Server::default()).await;
+    let n = 2 * POINTS_MAX as u64 + 1;
+    let batch = MetricBatch {
+        name: "train/loss".to_owned(),
+        steps: (0..n).collect(),
+        values: vec![1.0; 2 * POINTS_MAX + 1],
+        times: vec![1; 2 * POINTS_MAX + 1],
+    };
+    shared.write(Report { metrics: vec![batch], ..Report::default() }).unwrap();
+    shared.flushed(PATIENCE).await;
+    let server = server.lock().unwrap();
+    assert_eq!(server.stored, [(None, 1), (None, 2), (None, 3)]);
+    assert_eq!(server.steps, (0..n).collect::<Vec<_>>());
 }
 
 #[tokio::test]

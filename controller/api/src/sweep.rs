@@ -11,6 +11,7 @@ pub(crate) mod axis;
 pub(crate) mod draft;
 pub(crate) mod errors;
 mod fields;
+pub mod limits;
 mod resources;
 pub(crate) mod value;
 pub(crate) mod yaml;
@@ -20,11 +21,15 @@ use axis::{Axis, Exclusion};
 use draft::RunDraft;
 use errors::{Errors, Finding, Place};
 use fields::{Fields, Keys, entries, join};
+use limits::WORK_MAX;
 use yaml::{Content, Node};
 
 pub use errors::report;
 pub(crate) use fields::Placed;
 pub use resources::Resources;
+
+/// JSON Schema (draft 2020-12) of the file, for editors: what a schema can say of it.
+pub const SCHEMA: &str = include_str!("../../../docs/sweep.schema.json");
 
 /// A sweep file whose every key and value is understood.
 #[derive(Clone, Debug)]
@@ -111,6 +116,11 @@ fn read(text: &str, errors: &mut Errors) -> Option<Sweep> {
         Some(entry) => axis::read_axes(&entry.value, base, errors),
         None => Vec::new(),
     };
+    let n_values: usize = axes.iter().map(|axis| axis.values.len()).sum();
+    if WORK_MAX < n_values.saturating_mul(base.count()) {
+        errors.add(base.place, "axes", too_much(n_values, "values of axes", base));
+        return None;
+    }
     for axis in &axes {
         check_values(axis, base, &first_names, errors);
     }
@@ -129,6 +139,18 @@ fn read(text: &str, errors: &mut Errors) -> Option<Sweep> {
         exclude,
         text: text.to_owned(),
     })
+}
+
+/// A sweep is read value by value and planned point by point, each time with the whole base.
+pub(crate) fn too_much(n: usize, what: &str, base: &Node) -> String {
+    let each = base.count();
+    format!("{n} {what} with {each} values in the base; the limit is {WORK_MAX} in all")
+}
+
+/// Whether a sweep, a pool or a source could have this name.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    value::name(text).is_ok()
 }
 
 fn sweep_name(node: &Node) -> value::Read<String> {

@@ -4,6 +4,8 @@
 //! `assay-run` and `assay-attempt`; a request for an attempt that is no longer current is answered
 //! with 409, and the worker exits.
 
+pub mod limits;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -54,6 +56,7 @@ pub mod layout {
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct StartRequest {
     pub instance: InstanceId,
     /// Every complete checkpoint of this run that the worker finds, of any attempt.
@@ -64,6 +67,7 @@ pub struct StartRequest {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct FoundCheckpoint {
     pub attempt: u32,
     pub step: u64,
@@ -100,6 +104,7 @@ pub struct Lease {
 
 /// Reports in the order of their `seq`, as many as are at hand; none is a sign of life.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ReportRequest {
     pub instance: InstanceId,
     /// Set when a resumed worker sends what its checkpoint carried: the lower attempt these reports
@@ -110,6 +115,7 @@ pub struct ReportRequest {
 
 /// One message, numbered from 1 per attempt. Sent twice means stored once.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Report {
     pub seq: u64,
     pub progress: Option<Progress>,
@@ -120,6 +126,7 @@ pub struct Report {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Progress {
     /// Updates applied (documents read, for a `prepare` run).
     pub step: u64,
@@ -132,6 +139,7 @@ pub struct Progress {
 
 /// Points of one series. The three lists are equally long; steps ascend.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct MetricBatch {
     /// For example `train/loss`, `heldout/general/bits_per_byte`, `task/aspects/acc`.
     pub name: String,
@@ -145,6 +153,7 @@ pub struct MetricBatch {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct LogLine {
     /// Milliseconds since the epoch.
     pub time: i64,
@@ -161,6 +170,7 @@ pub enum LogLevel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct CheckpointSaved {
     pub step: u64,
     /// Relative to the storage folder.
@@ -170,6 +180,7 @@ pub struct CheckpointSaved {
 
 /// One score of one task at one step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Evaluation {
     pub step: u64,
     /// Name of the task, or `heldout/<source>`.
@@ -201,6 +212,7 @@ pub enum Wish {
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct FinishRequest {
     pub instance: InstanceId,
     pub finish: Finish,
@@ -208,7 +220,7 @@ pub struct FinishRequest {
 
 /// How an attempt ended, as the worker records it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "how", rename_all = "snake_case")]
+#[serde(tag = "how", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Finish {
     Succeeded {
         step: u64,

@@ -72,7 +72,8 @@ impl Diff {
             let runs = expansion.runs.iter().zip(&self.points);
             runs.filter(|(_, (change, ..))| *change == Change::Added).map(|(run, _)| run)
         };
-        let tokens = new_runs().map(|run| tokens(&run.spec)).sum();
+        // 10,000 runs of 2^53 tokens are over 2^64
+        let tokens = new_runs().map(|run| tokens(&run.spec)).fold(0, u64::saturating_add);
         let flops = new_runs().filter_map(PlannedRun::flops).sum();
         PlanView {
             sweep: expansion.name.clone(),

@@ -1,8 +1,9 @@
 //! Every error that a client sees: precise inside, kind outside.
 
 use assay_api::view::{FileError, Problem};
+use assay_api::worker::limits::Unfit;
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use tracing::error;
 
@@ -15,6 +16,18 @@ pub enum Error {
     Conflict(String),
     #[error("{0}")]
     Invalid(String),
+    /// It cannot be read at all: no JSON, another content type, another method.
+    #[error("{1}")]
+    Malformed(StatusCode, String),
+    /// Over a limit, which the text names.
+    #[error("{0}")]
+    Limit(String),
+    /// The body as a whole is.
+    #[error("{0}")]
+    TooLarge(String),
+    /// So many at a time, and no more.
+    #[error("{0}")]
+    Busy(String),
     /// A sweep file, with every error and its place.
     #[error("the sweep file has {} error{}", .0.len(), if .0.len() == 1 { "" } else { "s" })]
     File(Vec<FileError>),
@@ -31,6 +44,10 @@ impl Error {
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
             Self::Invalid(_) | Self::File(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
+            Self::Malformed(status, _) => (*status, "malformed"),
+            Self::Limit(_) => (StatusCode::UNPROCESSABLE_ENTITY, "limit"),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+            Self::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "busy"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
@@ -47,6 +64,23 @@ impl IntoResponse for Error {
         let errors = if let Self::File(errors) = self { errors } else { Vec::new() };
         (status, Json(Problem { error, kind: kind.to_owned(), errors })).into_response()
     }
+}
+
+impl From<Unfit> for Error {
+    fn from(unfit: Unfit) -> Self {
+        let text = unfit.to_string();
+        if unfit.is_over_a_limit() { Self::Limit(text) } else { Self::Invalid(text) }
+    }
+}
+
+/// A path of the API that there is not.
+pub(super) async fn unknown_path(uri: Uri) -> Error {
+    Error::NotFound(format!("the API has no {}: web/openapi.json lists its paths", uri.path()))
+}
+
+pub(super) async fn unknown_method(method: Method, uri: Uri) -> Error {
+    let message = format!("{} does not take {method}", uri.path());
+    Error::Malformed(StatusCode::METHOD_NOT_ALLOWED, message)
 }
 
 impl From<sqlx::Error> for Error {

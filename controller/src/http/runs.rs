@@ -3,7 +3,7 @@
 use assay_api::RunId;
 use assay_api::view::{LogPage, Problem, RunView};
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -11,11 +11,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Error;
+use super::extract::{Path, Query};
+use super::limits::LOG_LINES_MAX;
 use crate::app::App;
 use crate::intent;
 use crate::store::{self, view};
-
-const LOG_LINES_MAX: u32 = 5000;
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -48,11 +48,13 @@ async fn show(State(app): State<App>, Path(run): Path<RunId>) -> Result<Json<Run
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 struct Page {
     /// Only lines after this one; 0: from the beginning.
     #[serde(default)]
     after: i64,
-    /// At most so many, 1 to 5000.
+    /// At most so many.
+    #[param(minimum = 1, maximum = 5000)]
     limit: Option<u32>,
 }
 
@@ -64,7 +66,10 @@ async fn logs(
     Path(run): Path<RunId>,
     Query(page): Query<Page>,
 ) -> Result<Json<LogPage>, Error> {
-    let limit = page.limit.unwrap_or(1000).clamp(1, LOG_LINES_MAX);
+    let limit = page.limit.unwrap_or(1000);
+    if !(1..=LOG_LINES_MAX).contains(&limit) {
+        return Err(Error::Limit(format!("`limit` is {limit}; it must be 1 to {LOG_LINES_MAX}")));
+    }
     Ok(Json(store::log_line::page(&app.store.db, run, page.after, limit.into()).await?))
 }
 

@@ -2,21 +2,16 @@
 
 use assay_api::view::{Problem, SeriesAnswer, SeriesPoints, SeriesQuery};
 use assay_series::{downsample, merge};
-use axum::Json;
 use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Error;
+use super::extract::Json;
+use super::limits::{QUERY_BUCKETS_MAX, QUERY_NAMES_MAX, QUERY_RUNS_MAX, QUERY_SERIES_MAX};
 use crate::app::App;
 use crate::store;
 use crate::store::series::SeriesChunks;
-
-/// A chart of more runs than this is no chart.
-const RUNS_MAX: usize = 1000;
-const NAMES_MAX: usize = 100;
-/// Two points for every pixel column of a wide screen would be 5,000; a chart gets one for two.
-const BUCKETS_MAX: u32 = 1000;
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(query))
@@ -39,18 +34,23 @@ async fn query(
 
 fn check(query: &SeriesQuery) -> Result<(), Error> {
     let SeriesQuery { runs, names, buckets, .. } = query;
-    let over = |what, n, max| {
-        Error::Invalid(format!("{n} {what} asked for; the limit is {max}: ask in parts"))
+    let few = |what: &str, n, max| match n <= max {
+        true => Ok(()),
+        false => {
+            Err(Error::Limit(format!("{n} {what} asked for; the limit is {max}: ask in parts")))
+        }
     };
-    if RUNS_MAX < runs.len() {
-        return Err(over("runs", runs.len(), RUNS_MAX));
-    }
-    if NAMES_MAX < names.len() {
-        return Err(over("series names", names.len(), NAMES_MAX));
-    }
-    if !(2..=BUCKETS_MAX).contains(buckets) {
+    few("runs", runs.len(), QUERY_RUNS_MAX)?;
+    few("series names", names.len(), QUERY_NAMES_MAX)?;
+    few("series (runs times names)", runs.len() * names.len(), QUERY_SERIES_MAX)?;
+    if let Some(name) = names.iter().find(|name| name.contains('\0')) {
         return Err(Error::Invalid(format!(
-            "`buckets` is {buckets}; it must be 2 to {BUCKETS_MAX}"
+            "no series is called {name:?}: it holds a NUL character"
+        )));
+    }
+    if !(2..=QUERY_BUCKETS_MAX).contains(buckets) {
+        return Err(Error::Limit(format!(
+            "`buckets` is {buckets}; it must be 2 to {QUERY_BUCKETS_MAX}"
         )));
     }
     Ok(())

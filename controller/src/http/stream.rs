@@ -5,16 +5,19 @@ use std::time::Duration;
 
 use assay_api::SweepId;
 use assay_api::view::{Problem, StreamEvent};
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::Stream;
 use serde::Deserialize;
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::warn;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::extract::{Path, Query};
+use super::limits::STREAMS_MAX;
 use super::{Error, sweeps};
 use crate::app::App;
 use crate::store::{self, view};
@@ -29,6 +32,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 struct From {
     /// The cursor of the view that these changes follow; a reconnecting browser sends it as
     /// `Last-Event-ID`, which counts more.
@@ -39,7 +43,7 @@ struct From {
 #[utoipa::path(get, operation_id = "stream_sweep", path = "/sweeps/{name}/stream", tag = "sweeps",
     params(("name" = String, Path, description = "name of the sweep"), From),
     responses((status = 200, body = StreamEvent, content_type = "text/event-stream"),
-        (status = 404, body = Problem)))]
+        (status = 404, body = Problem), (status = 429, body = Problem)))]
 async fn stream(
     State(app): State<App>,
     Path(name): Path<String>,
@@ -49,15 +53,21 @@ async fn stream(
     let sweep = sweeps::find(&app, &name).await?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let cursor = last.or(from.cursor).unwrap_or(0);
-    Ok(Sse::new(changes(app, sweep, cursor)).keep_alive(KeepAlive::default()))
+    let place = app.streams.clone().try_acquire_owned().map_err(|_| {
+        let message = format!("{STREAMS_MAX} streams are open, which is the limit: close a page");
+        Error::Busy(message)
+    })?;
+    Ok(Sse::new(changes(app, sweep, cursor, place)).keep_alive(KeepAlive::default()))
 }
 
 fn changes(
     app: App,
     sweep: SweepId,
     mut cursor: i64,
+    place: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Result<Event, Infallible>> {
     async_stream::stream! {
+        let _until_it_ends = place;
         // headers go out with the first byte: a quiet sweep, too, is seen to be connected
         yield Ok(Event::default().comment("connected"));
         let mut pace = tokio::time::interval(PACE);

@@ -1,14 +1,15 @@
 //! Sweeps: listed, shown, planned, applied, paused, resumed, cancelled.
 
 use assay_api::SweepId;
+use assay_api::sweep;
 use assay_api::view::{ApplyAnswer, ApplyRequest, PlanView, Problem, SweepSummary, SweepView};
-use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Error;
+use super::extract::{Json, Path};
 use crate::app::App;
 use crate::store::{self, view};
 use crate::{apply, intent};
@@ -90,6 +91,9 @@ async fn cancel(State(app): State<App>, Path(name): Path<String>) -> Result<Stat
 
 pub(super) async fn find(app: &App, name: &str) -> Result<SweepId, Error> {
     let missing = || Error::NotFound(format!("no sweep `{name}`: `ctl sweep ls` lists them"));
+    if !sweep::is_name(name) {
+        return Err(missing()); // Postgres would refuse some of these, and none was ever stored
+    }
     store::sweep::find(&app.store.db, name).await?.ok_or_else(missing)
 }
 

@@ -6,8 +6,7 @@ use assay_api::worker::{
     FinishRequest, HEADER_ATTEMPT, HEADER_RUN, ReportAnswer, ReportRequest, StartAnswer,
     StartRequest,
 };
-use axum::Json;
-use axum::extract::{DefaultBodyLimit, FromRequestParts, State};
+use axum::extract::{FromRequestParts, State};
 use axum::http::StatusCode;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -15,18 +14,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Error;
+use super::extract::Json;
 use crate::app::App;
 use crate::attempt;
 
-/// A batch of reports: 100,000 points are some 5 MB of JSON.
-const BODY_MAX: usize = 32 << 20;
-
 pub(super) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(start))
-        .routes(routes!(report))
-        .routes(routes!(finish))
-        .layer(DefaultBodyLimit::max(BODY_MAX))
+    OpenApiRouter::new().routes(routes!(start)).routes(routes!(report)).routes(routes!(finish))
 }
 
 /// Who speaks: a run and an attempt, whose secret was shown.

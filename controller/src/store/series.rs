@@ -83,6 +83,16 @@ pub async fn insert(
     Ok(())
 }
 
+/// Series that a run has.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn count(db: impl PgExecutor<'_>, run: RunId) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(r#"select count(*) as "n!" from series where run_id = $1"#, run.0)
+        .fetch_one(db)
+        .await
+}
+
 /// Sets every latest value of a run anew, after a resume hid points.
 ///
 /// # Errors

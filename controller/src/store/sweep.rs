@@ -73,6 +73,19 @@ pub async fn find(db: impl PgExecutor<'_>, name: &str) -> Result<Option<SweepId>
     Ok(id.map(SweepId))
 }
 
+/// Sweeps of the project.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn count(db: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "n!" from sweep join project p using (project_id) where p.name = $1"#,
+        DEFAULT_PROJECT,
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// The pool that a sweep lives in.
 ///
 /// # Errors

@@ -165,6 +165,11 @@ pub fn verify(folder: &Path) -> Result<Manifest, CheckpointError> {
     if manifest.format != FORMAT {
         return Err(damaged(format!("it has format {}, not {FORMAT}", manifest.format)));
     }
+    for name in [WEIGHTS, OPTIMIZER, CONFIG, CARRIED] {
+        if !manifest.files.contains_key(name) {
+            return Err(damaged(format!("{MANIFEST} does not list {name}")));
+        }
+    }
     for (name, expected) in &manifest.files {
         let path = folder.join(name);
         let found = read_entry(&path).map_err(io_error("read", &path))?;

@@ -349,6 +349,8 @@ mod tests {
             ("hidden_size", json!("big"), "`hidden_size` is \"big\", not a whole number"),
             ("rope_scaling", json!({ "type": "yarn" }), "`rope_type` is \"yarn\""),
             ("num_key_value_heads", json!(5), "32 heads cannot share 5"),
+            ("num_hidden_layers", json!(u64::MAX), "layers; the limit is 10000"),
+            ("vocab_size", json!(1_u64 << 40), "a dimension of 1099511627776; the limit is"),
         ] {
             let mut json = base();
             json.insert(key.to_owned(), value);

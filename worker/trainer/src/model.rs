@@ -6,6 +6,11 @@ use std::collections::BTreeMap;
 /// that the head's matrix fills whole vector registers. The seven that are left are never targets.
 pub const BYTES_VOCABULARY: usize = 264;
 
+/// The deepest published Llama has 126.
+const LAYERS_MAX: usize = 10_000;
+/// Far over the largest vocabulary, and products of two of them fit into 64 bits.
+const DIMENSION_MAX: usize = 1 << 28;
+
 /// The dimensions of a Llama, under short names; `hugging_face.rs` has the long ones.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Config {
@@ -190,6 +195,14 @@ impl Config {
         let Config { vocabulary, width, layers, heads, kv_heads, head_width, ffn, .. } = *self;
         if [vocabulary, width, layers, heads, kv_heads, head_width, ffn].contains(&0) {
             return Err("a dimension is 0".to_owned());
+        }
+        // what is listed and allocated by these must not be believed to any length
+        if LAYERS_MAX < layers {
+            return Err(format!("{layers} layers; the limit is {LAYERS_MAX}"));
+        }
+        let widest = [vocabulary, width, heads, head_width, ffn].into_iter().max().unwrap_or(0);
+        if DIMENSION_MAX < widest {
+            return Err(format!("a dimension of {widest}; the limit is {DIMENSION_MAX}"));
         }
         if !heads.is_multiple_of(kv_heads) {
             return Err(format!("{heads} heads cannot share {kv_heads} heads of keys and values"));

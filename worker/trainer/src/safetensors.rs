@@ -106,7 +106,8 @@ fn decode(entry: serde_json::Value, body: &[u8]) -> Result<HostTensor, String> {
         }
         other => return Err(format!("{other} is not read; F32, BF16 and F16 are")),
     };
-    if values.len() != entry.shape.iter().product::<usize>() {
+    let count = entry.shape.iter().try_fold(1_usize, |count, size| count.checked_mul(*size));
+    if count != Some(values.len()) {
         return Err(format!("{} values do not make the shape {:?}", values.len(), entry.shape));
     }
     Ok(HostTensor { shape: entry.shape, values })
@@ -190,6 +191,13 @@ mod tests {
             (file(&entry("F32", 8), &[0; 7]), "beyond the end"),
             (file(&entry("F32", 12), &[0; 12]), "3 values do not make the shape [2]"),
             (file(&entry("I64", 16), &[0; 16]), "I64 is not read"),
+            (
+                file(
+                    r#"{"w":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}}"#,
+                    &[],
+                ),
+                "0 values do not make the shape",
+            ),
             (file("{", &[]), "EOF"),
             (vec![255; 16], "a header of"),
         ] {

@@ -106,6 +106,45 @@ fn a_run_killed_while_saving_goes_on_from_the_checkpoint_before() {
     assert_eq!(left, 0, "what was torn is cleared");
 }
 
+/// Whatever byte changes: a checkpoint is what was written, or it is none.
+#[test]
+fn a_checkpoint_that_is_cut_or_changed_is_refused_and_never_resumed() {
+    let world = World::new();
+    let spec = world.spec();
+    let mut head = Recorder::wishing(3, Wish::CheckpointAndStop);
+    train(&spec, &world.inputs("run", 1, None), &mut head).expect("trained");
+    let good = checkpoint::folder(&world.path("run"), 1, 3);
+    for name in
+        ["model.safetensors", "optimizer.safetensors", "config.json", "carried", "manifest.json"]
+    {
+        let whole = std::fs::read(good.join(name)).expect("read");
+        let n = whole.len();
+        let cuts = [0, 1, n / 2, n.saturating_sub(1)].map(|len| whole[..len.min(n)].to_vec());
+        let flips = [0, 7, 8, n / 3, n.saturating_sub(1)].map(|at| {
+            let mut bytes = whole.clone();
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte ^= 0x80;
+            }
+            bytes
+        });
+        for bytes in cuts.into_iter().chain(flips).filter(|bytes| *bytes != whole) {
+            std::fs::write(good.join(name), bytes).expect("written");
+            assert!(checkpoint::verify(&good).is_err(), "{name}");
+            world.fail(&spec, &world.inputs("run", 2, Some(&good)));
+        }
+        std::fs::write(good.join(name), whole).expect("written");
+    }
+    checkpoint::verify(&good).expect("as it was");
+
+    let path = good.join("manifest.json");
+    let mut manifest: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&path).expect("read")).expect("JSON");
+    manifest["files"].as_object_mut().expect("an object").remove("optimizer.safetensors");
+    std::fs::write(&path, manifest.to_string()).expect("written");
+    let problem = checkpoint::verify(&good).expect_err("one file is not listed").to_string();
+    assert!(problem.contains("does not list optimizer.safetensors"), "{problem}");
+}
+
 #[test]
 fn the_latest_two_and_the_state_before_the_decay_are_kept() {
     let world = World::new();

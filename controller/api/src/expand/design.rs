@@ -5,7 +5,8 @@ use serde_json::Value;
 use super::POINTS_MAX;
 use crate::sweep::axis::{Axis, AxisValue, Exclusion, SEED};
 use crate::sweep::errors::{Errors, Place};
-use crate::sweep::{Design, Sweep};
+use crate::sweep::limits::WORK_MAX;
+use crate::sweep::{Design, Sweep, too_much};
 
 /// One choice of all axes, by index; none: the base's own value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +43,11 @@ pub(super) fn choices(sweep: &Sweep, base: &[Value], errors: &mut Errors) -> Vec
     if count.is_none_or(|count| count > POINTS_MAX) {
         let place = axes.first().map(|axis| axis.place).unwrap_or_default();
         too_many(axes, count, place, errors);
+        return Vec::new();
+    }
+    if let Some(count) = count.filter(|count| WORK_MAX < count.saturating_mul(sweep.base.count())) {
+        let place = axes.first().map(|axis| axis.place).unwrap_or_default();
+        errors.add(place, "axes", too_much(count, "points", &sweep.base));
         return Vec::new();
     }
     let mut choices = match sweep.design {

@@ -60,6 +60,7 @@ pub(super) fn resolve(
     let data = data(&draft.data, pins, around, errors);
     let train = train(draft, origin, around.context, path, errors);
     let (data, train) = (data?, train?);
+    eval::check(&draft.eval, train.steps(), &format!("{path}.eval"), errors)?;
     let eval = eval::eval(&draft.eval, train.steps(), &around.context.folder);
     let model = match &draft.model.value {
         Model::From(folder) => Model::From(absolute(folder, &around.context.folder)),

@@ -2,11 +2,13 @@
 
 use serde_json::Value;
 
-use super::draft::check_name;
+use super::draft::{check_name, few};
 use super::errors::{Errors, Place, did_you_mean};
 use super::fields::{entries, join};
+use super::limits::EXCLUSIONS_MAX;
 use super::value;
 use super::yaml::{Content, Entry, Node};
+use crate::expand::POINTS_MAX;
 
 /// The paths of a run that an axis can vary, apart from those that hold a source's name.
 const PATHS: [&str; 26] = [
@@ -117,6 +119,15 @@ fn read_axis(entry: &Entry, path: String, shown: &str, errors: &mut Errors) -> O
             errors.add(place, shown, "an empty axis gives no runs; write at least one value");
             None
         }
+        Content::List(nodes) if POINTS_MAX < nodes.len() => {
+            let n = nodes.len();
+            errors.add(
+                place,
+                shown,
+                format!("{n} values; a sweep has at most {POINTS_MAX} points"),
+            );
+            None
+        }
         Content::List(nodes) => {
             let label = short_name(&path);
             let mut axis = Axis { path, label, place: entry.place, values: Vec::new() };
@@ -158,6 +169,12 @@ pub(crate) fn read_exclusions(
         errors.add(node.place, "exclude", message);
         return Vec::new();
     };
+    if EXCLUSIONS_MAX < nodes.len() {
+        let n = nodes.len();
+        let message = format!("{n} exclusions; the limit is {EXCLUSIONS_MAX}: change the axes");
+        errors.add(node.place, "exclude", message);
+        return Vec::new();
+    }
     let mut exclusions = Vec::new();
     for (index, node) in nodes.iter().enumerate() {
         let shown = format!("exclude.{index}");
@@ -363,7 +380,11 @@ fn text_of(node: &Node) -> String {
 /// Names of `first` runs, checked.
 pub(crate) fn first_names(node: &Node, errors: &mut Errors) -> Vec<String> {
     let mut names = Vec::new();
-    for entry in entries(node, "first", errors).unwrap_or_default() {
+    let listed = entries(node, "first", errors).unwrap_or_default();
+    if few("runs", listed, node.place, "first", errors).is_none() {
+        return names;
+    }
+    for entry in listed {
         check_name(&entry.key, entry.place, &join("first", &entry.key), errors);
         names.push(entry.key.clone());
     }

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use super::errors::{Errors, Place, did_you_mean};
 use super::fields::{Fields, Keys, Placed, entries, join};
+use super::limits::NAMES_MAX;
 use super::value::{self, Span};
-use super::yaml::{Content, Node};
+use super::yaml::{Content, Entry, Node};
 use crate::preset;
 use crate::spec::{Model, Tokenizer};
 
@@ -26,14 +27,14 @@ pub(crate) struct RunDraft {
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct EvalDraft {
-    pub(crate) heldout_every: Option<Span>,
+    pub(crate) heldout_every: Option<Placed<Span>>,
     pub(crate) tasks: BTreeMap<String, TaskDraft>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct TaskDraft {
     pub(crate) path: String,
-    pub(crate) every: Option<Span>,
+    pub(crate) every: Option<Placed<Span>>,
 }
 
 const RUN: Keys = Keys {
@@ -188,7 +189,9 @@ fn eval(node: &Node, path: &str, errors: &mut Errors) -> EvalDraft {
     let mut tasks = BTreeMap::new();
     if let Some(entry) = fields.entry("tasks") {
         let path = join(path, "tasks");
-        for entry in entries(&entry.value, &path, errors).unwrap_or_default() {
+        let listed = entries(&entry.value, &path, errors).unwrap_or_default();
+        let listed = few("tasks", listed, entry.place, &path, errors).map_or(&[][..], |()| listed);
+        for entry in listed {
             let path = join(&path, &entry.key);
             check_name(&entry.key, entry.place, &path, errors);
             if let Some(task) = task(&entry.value, &path, errors) {
@@ -196,15 +199,30 @@ fn eval(node: &Node, path: &str, errors: &mut Errors) -> EvalDraft {
             }
         }
     }
-    EvalDraft { heldout_every: heldout_every.map(|every| every.value), tasks }
+    EvalDraft { heldout_every, tasks }
 }
 
 fn task(node: &Node, path: &str, errors: &mut Errors) -> Option<TaskDraft> {
     let fields = Fields::open(node, path, TASK, errors)?;
     let missing = "no default for path: the task file, as lm-evaluation-harness writes it";
     let file = fields.required("path", |node| local(value::text(node)?), missing, errors);
-    let every = fields.value("every", value::interval, errors).map(|every| every.value);
+    let every = fields.value("every", value::interval, errors);
     Some(TaskDraft { path: file?.value, every })
+}
+
+/// None: they are too many, which is said.
+pub(crate) fn few(
+    what: &str,
+    entries: &[Entry],
+    place: Place,
+    path: &str,
+    errors: &mut Errors,
+) -> Option<()> {
+    if entries.len() <= NAMES_MAX {
+        return Some(());
+    }
+    errors.add(place, path, format!("{} {what}; the limit is {NAMES_MAX}", entries.len()));
+    None
 }
 
 pub(crate) fn check_name(name: &str, place: Place, path: &str, errors: &mut Errors) {

@@ -2,10 +2,8 @@
 
 use std::fmt::Write as _;
 
+use super::limits::{ERRORS_KEPT, ERRORS_MAX, LINE_SHOWN, MESSAGE_MAX};
 use crate::view::FileError;
-
-/// A report stops here: whoever has a hundred errors mends the first ones and asks again.
-const ERRORS_MAX: usize = 100;
 
 /// Where in the file something stands. Line and column count from 1; line 0 is the whole file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,9 +27,10 @@ pub(crate) struct Errors {
 
 impl Errors {
     pub(crate) fn add(&mut self, place: Place, path: &str, message: impl Into<String>) {
-        let finding = Finding { place, path: path.to_owned(), message: message.into() };
+        let (path, message) = (cut(path.to_owned(), MESSAGE_MAX), cut(message.into(), MESSAGE_MAX));
+        let finding = Finding { place, path, message };
         // Thousands of points can meet the same mistake.
-        if !self.findings.contains(&finding) {
+        if self.findings.len() < ERRORS_KEPT && !self.findings.contains(&finding) {
             self.findings.push(finding);
         }
     }
@@ -50,20 +49,13 @@ impl Errors {
         self.findings.sort();
         let n_left_out = self.findings.len().saturating_sub(ERRORS_MAX);
         self.findings.truncate(ERRORS_MAX);
-        let lines: Vec<&str> = text.lines().collect();
-        let line_at = |line: u32| {
-            let index = (line as usize).checked_sub(1)?;
-            lines.get(index).copied()
-        };
+        let lines = lines(text);
         let mut errors: Vec<FileError> = self
             .findings
             .into_iter()
-            .map(|Finding { place, path, message }| FileError {
-                line: place.line,
-                column: place.column,
-                text: line_at(place.line).unwrap_or_default().to_owned(),
-                path,
-                message,
+            .map(|Finding { place, path, message }| {
+                let (Place { line, column }, text) = within(place, &lines);
+                FileError { line, column, text, path, message }
             })
             .collect();
         if n_left_out > 0 {
@@ -72,11 +64,54 @@ impl Errors {
                 column: 0,
                 text: String::new(),
                 path: String::new(),
-                message: format!("and {n_left_out} more"),
+                message: if n_left_out + ERRORS_MAX < ERRORS_KEPT {
+                    format!("and {n_left_out} more")
+                } else {
+                    "and many more".to_owned()
+                },
             });
         }
         errors
     }
+}
+
+/// Lines as YAML counts them: it ends them with `\r` alone as well, which Rust's `lines` does not.
+fn lines(text: &str) -> Vec<&str> {
+    let mut lines = Vec::new();
+    let mut rest = text;
+    while let Some(end) = rest.find(['\n', '\r']) {
+        lines.push(&rest[..end]);
+        let len = if rest[end..].starts_with("\r\n") { 2 } else { 1 };
+        rest = &rest[end + len..];
+    }
+    if !rest.is_empty() {
+        lines.push(rest);
+    }
+    lines
+}
+
+/// The place, in the text for certain, with the line that it is on. What the parser misses at the end
+/// of the file is shown at the end of its last line. A line too long to be read is not shown.
+fn within(place: Place, lines: &[&str]) -> (Place, String) {
+    let Some(last) = u32::try_from(lines.len()).ok().filter(|last| *last > 0 && place.line > 0)
+    else {
+        return (Place::default(), String::new());
+    };
+    let line = place.line.min(last);
+    let text = lines[line as usize - 1];
+    let end = u32::try_from(text.chars().count()).unwrap_or(u32::MAX).saturating_add(1);
+    let column = if place.line > last { end } else { place.column.clamp(1, end) };
+    let shown = if end as usize <= LINE_SHOWN { text.to_owned() } else { String::new() };
+    (Place { line, column }, shown)
+}
+
+/// A value of a megabyte is not said again whole.
+fn cut(mut text: String, bytes: usize) -> String {
+    if bytes < text.len() {
+        text.truncate(text.floor_char_boundary(bytes));
+        text.push('…');
+    }
+    text
 }
 
 /// The errors as a person reads them in a terminal, each with its line and a caret.
@@ -110,9 +145,12 @@ pub(crate) fn did_you_mean<'n>(name: &str, known: impl IntoIterator<Item = &'n s
 
 /// The known name that takes the fewest edits, if those are few for its length.
 fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
-    let edits_max = (name.chars().count() / 3).max(2);
+    let length = name.chars().count();
+    let edits_max = (length / 3).max(2);
     known
         .into_iter()
+        // at least the difference of their lengths: a long text is compared with nothing
+        .filter(|known| known.chars().count().abs_diff(length) <= edits_max)
         .map(|known| (edits(name, known), known))
         .filter(|(edits, known)| *edits <= edits_max && *edits < known.chars().count())
         .min_by_key(|(edits, _)| *edits)

@@ -49,12 +49,16 @@ pub(crate) fn tokens(node: &Node) -> Read<u64> {
     Ok(value)
 }
 
-/// A whole number of things, at least 1.
+/// A whole number of things, at least 1: devices, sequences, runs at once.
 pub(crate) fn positive_count(node: &Node) -> Read<u32> {
     const EXPECTED: &str = "a whole number, at least 1";
     let text = plain(node, EXPECTED)?;
-    match text.parse::<u32>() {
-        Ok(value) if value > 0 => Ok(value),
+    match text.parse::<u64>() {
+        Ok(value) if value > u64::from(super::limits::THINGS_MAX) => Err(format!(
+            "expected {EXPECTED} and at most {}, found `{text}`",
+            super::limits::THINGS_MAX
+        )),
+        Ok(value @ 1..) => Ok(u32::try_from(value).expect("far below 2^32")),
         _ => Err(format!("expected {EXPECTED}, found `{text}`")),
     }
 }

@@ -2,18 +2,12 @@
 //!
 //! Scalars stay text: what `1e-3`, `1%` or `200k` means is decided by the key that they are for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 use super::errors::{Errors, Place};
-
-/// A sweep file is a page; a megabyte of it is a mistake.
-const TEXT_MAX_BYTES: usize = 1 << 20;
-/// Bounds what aliases can multiply.
-const NODES_MAX: usize = 100_000;
-/// The deepest path of a sweep file has six levels.
-const DEPTH_MAX: usize = 32;
+use super::limits::{DEPTH_MAX, NODES_MAX, TEXT_MAX_BYTES};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
@@ -61,7 +55,8 @@ impl Node {
         path.split('.').try_fold(self, |node, key| Some(&node.entry(key)?.value))
     }
 
-    fn count(&self) -> usize {
+    /// Values in it, its own included.
+    pub(crate) fn count(&self) -> usize {
         1 + match &self.content {
             Content::Null | Content::Plain(_) | Content::Quoted(_) => 0,
             Content::List(nodes) => nodes.iter().map(Self::count).sum(),
@@ -78,6 +73,14 @@ pub(crate) fn read(text: &str, errors: &mut Errors) -> Option<Node> {
             "",
             format!("the file has {} bytes; at most {TEXT_MAX_BYTES} are read", text.len()),
         );
+        return None;
+    }
+    if let Some(index) = text.find('\0') {
+        // the parser would take it for the end
+        let before = &text[..index];
+        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        let place = Place { line: count(before.matches('\n').count()) + 1, column: count(column) };
+        errors.add(place, "", "a NUL character: is this a text file?");
         return None;
     }
     let mut builder = Builder::default();
@@ -134,7 +137,13 @@ struct Open {
 
 enum OpenKind {
     List(Vec<Node>),
-    Map { entries: Vec<Entry>, merges: Vec<Node>, key: Option<(String, Place)> },
+    Map {
+        entries: Vec<Entry>,
+        /// Keys seen so far and their lines.
+        seen: HashMap<String, u32>,
+        merges: Vec<Node>,
+        key: Option<(String, Place)>,
+    },
 }
 
 #[derive(Default)]
@@ -162,6 +171,13 @@ impl Builder {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 refuse_tag(tag.as_ref(), place)?;
+                if text.contains('\0') {
+                    // no path, no column and no database holds one
+                    return Err((
+                        place,
+                        "a text with a NUL character (`\\0`); leave it out".into(),
+                    ));
+                }
                 let content = match (style, text.as_ref()) {
                     (ScalarStyle::Plain, "" | "~" | "null") => Content::Null,
                     (ScalarStyle::Plain, text) => Content::Plain(text.to_owned()),
@@ -188,7 +204,12 @@ impl Builder {
             }
             Event::MappingStart(anchor, tag) => {
                 refuse_tag(tag.as_ref(), place)?;
-                let kind = OpenKind::Map { entries: Vec::new(), merges: Vec::new(), key: None };
+                let kind = OpenKind::Map {
+                    entries: Vec::new(),
+                    seen: HashMap::new(),
+                    merges: Vec::new(),
+                    key: None,
+                };
                 self.begin(Open { place, anchor, kind })
             }
             Event::SequenceEnd | Event::MappingEnd => {
@@ -196,7 +217,7 @@ impl Builder {
                     self.open.pop().expect("the parser ends only what it began");
                 let content = match kind {
                     OpenKind::List(nodes) => Content::List(nodes),
-                    OpenKind::Map { entries, merges, key: _ } => {
+                    OpenKind::Map { entries, seen: _, merges, key: _ } => {
                         Content::Map(merged(entries, merges)?)
                     }
                 };
@@ -231,18 +252,18 @@ impl Builder {
         };
         match &mut open.kind {
             OpenKind::List(nodes) => nodes.push(node),
-            OpenKind::Map { entries, merges, key } => match key.take() {
+            OpenKind::Map { entries, seen, merges, key } => match key.take() {
                 None => *key = Some((key_text(node.content, node.place)?, node.place)),
                 Some((name, _)) if name == "<<" => merges.push(node),
                 Some((name, place)) => {
-                    if let Some(first) = entries.iter().find(|entry| entry.key == name) {
-                        let line = first.place.line;
+                    if let Some(line) = seen.get(&name) {
                         errors.add(
                             place,
                             "",
                             format!("`{name}` stands here again; it is on line {line} already"),
                         );
                     } else {
+                        seen.insert(name.clone(), place.line);
                         let value = Node { place: value_place(&node, place), ..node };
                         entries.push(Entry { key: name, place, value });
                     }
@@ -283,6 +304,10 @@ fn key_text(content: Content, place: Place) -> Result<String, Refusal> {
 
 /// `<<: *anchor`: what the mapping does not say itself comes from there, the first one first.
 fn merged(mut entries: Vec<Entry>, merges: Vec<Node>) -> Result<Vec<Entry>, Refusal> {
+    if merges.is_empty() {
+        return Ok(entries);
+    }
+    let mut own: HashSet<String> = entries.iter().map(|entry| entry.key.clone()).collect();
     for merge in merges {
         let from = match merge.content {
             Content::List(nodes) => nodes,
@@ -296,7 +321,7 @@ fn merged(mut entries: Vec<Entry>, merges: Vec<Node>) -> Result<Vec<Entry>, Refu
                 return Err((node.place, "`<<` merges mappings: write `<<: *name`".into()));
             };
             for entry in more {
-                if entries.iter().all(|own| own.key != entry.key) {
+                if own.insert(entry.key.clone()) {
                     entries.push(entry);
                 }
             }

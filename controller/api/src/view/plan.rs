@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 /// `POST /api/v1/sweeps/plan` and `POST /api/v1/sweeps/apply`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ApplyRequest {
     /// The sweep file, as written.
     pub file: String,

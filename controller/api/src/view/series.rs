@@ -7,6 +7,7 @@ use crate::ids::RunId;
 
 /// `POST /api/v1/series/query`: many runs, many series, one answer.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct SeriesQuery {
     /// At most 1,000.
     pub runs: Vec<RunId>,

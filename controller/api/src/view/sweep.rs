@@ -93,7 +93,8 @@ pub enum StreamEvent {
 pub struct Problem {
     /// What is wrong and how to mend it.
     pub error: String,
-    /// `not_found`, `conflict`, `invalid`, `unauthorized`, `too_large`, `internal`.
+    /// `malformed`, `invalid`, `limit`, `too_large`, `busy`, `not_found`, `conflict`, `unauthorized`,
+    /// `internal`.
     pub kind: String,
     /// For a bad sweep file: each error with its place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

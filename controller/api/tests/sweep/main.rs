@@ -4,7 +4,9 @@ mod bad;
 mod defaults;
 mod designs;
 mod examples;
+mod mutations;
 mod properties;
+mod schema;
 
 use assay_api::expand::{Context, Expansion, PlannedRun, expand};
 use assay_api::spec::{Engine, RunSpec, TrainSpec};

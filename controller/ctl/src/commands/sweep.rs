@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use assay_api::sweep::SCHEMA;
 use assay_api::view::SweepSummary;
 use chrono::Utc;
 use clap::{Args, Subcommand};
@@ -16,6 +17,8 @@ pub(crate) enum Command {
     /// Show what apply would do: points, tokens, hours, epochs. Changes nothing.
     Plan(FileOptions),
     Apply(ApplyOptions),
+    /// Print the JSON Schema of the sweep file, for editors.
+    Schema,
     /// List all sweeps, newest first.
     Ls,
     Get(answer::Options),
@@ -41,6 +44,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> anyhow::Result<E
     match command {
         Command::Plan(options) => return apply::plan(session, &options).await,
         Command::Apply(options) => return apply::apply(session, &options).await,
+        Command::Schema => print::result(SCHEMA.trim_end())?,
         Command::Ls => {
             let sweeps = client.sweeps().await?;
             print::view(session.format, &sweeps, |sweeps| list(sweeps))?;

@@ -121,8 +121,11 @@ impl Split {
         size: SplitSize,
     ) -> Result<Self, DataError> {
         let width = width(tokenizer);
-        let tokens = map(folder, &format!("{name}.tokens"), size.tokens * width as u64)?;
-        let index = map(folder, &format!("{name}.index"), (size.documents + 1) * 8)?;
+        // a damaged manifest may claim sizes whose product goes round to that of an empty file
+        let bytes = size.tokens.saturating_mul(width as u64);
+        let tokens = map(folder, &format!("{name}.tokens"), bytes)?;
+        let bytes = size.documents.saturating_add(1).saturating_mul(8);
+        let index = map(folder, &format!("{name}.index"), bytes)?;
         Ok(Self { tokens, index, width, size })
     }
 

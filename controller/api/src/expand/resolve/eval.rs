@@ -2,8 +2,10 @@
 
 use super::absolute;
 use crate::spec::{Eval, Task};
-use crate::sweep::draft::EvalDraft;
-use crate::sweep::value::Span;
+use crate::sweep::draft::{EvalDraft, TaskDraft};
+use crate::sweep::errors::Errors;
+use crate::sweep::limits::MEASUREMENTS_MAX;
+use crate::sweep::value::{Span, as_float, rounded};
 
 /// Damage to what the model knew shows early (2506.00288): the first steps are looked at closely.
 const HELDOUT_EARLY: [f64; 4] = [0.0, 0.01, 0.02, 0.05];
@@ -12,19 +14,50 @@ const HELDOUT_EVERY: Span = Span::Share(0.05);
 const TASKS_AT: [f64; 5] = [0.0, 0.1, 0.25, 0.5, 1.0];
 
 pub(super) fn eval(draft: &EvalDraft, steps: u64, folder: &str) -> Eval {
-    let mut heldout_at = every(draft.heldout_every.unwrap_or(HELDOUT_EVERY), steps);
+    let mut heldout_at =
+        every(draft.heldout_every.map_or(HELDOUT_EVERY, |every| every.value), steps);
     heldout_at.extend(HELDOUT_EARLY.map(|share| Span::Share(share).steps(steps)));
-    let task = |draft: &crate::sweep::draft::TaskDraft| Task {
+    let task = |draft: &TaskDraft| Task {
         path: absolute(&draft.path, folder),
         sha256: String::new(),
         at: ascending(match draft.every {
-            Some(interval) => every(interval, steps),
+            Some(interval) => every(interval.value, steps),
             None => TASKS_AT.map(|share| Span::Share(share).steps(steps)).to_vec(),
         }),
     };
     Eval {
         heldout_at: ascending(heldout_at),
         tasks: draft.tasks.iter().map(|(name, draft)| (name.clone(), task(draft))).collect(),
+    }
+}
+
+/// Whether no interval is so short that it lists more measurements than a spec may hold.
+pub(super) fn check(draft: &EvalDraft, steps: u64, path: &str, errors: &mut Errors) -> Option<()> {
+    let heldout = draft.heldout_every.map(|every| (format!("{path}.heldout_every"), every));
+    let of_task = |(name, task): (&String, &TaskDraft)| {
+        task.every.map(|every| (format!("{path}.tasks.{name}.every"), every))
+    };
+    let mut is_right = true;
+    for (path, every) in heldout.into_iter().chain(draft.tasks.iter().filter_map(of_task)) {
+        let n = multiples(every.value, steps);
+        if MEASUREMENTS_MAX < n {
+            let least = steps.div_ceil(MEASUREMENTS_MAX);
+            let message = format!(
+                "measures {n} times in a run of {steps} steps; the limit is {MEASUREMENTS_MAX}: write \
+                 `0.1%` or `{least} steps`, or more"
+            );
+            errors.add(every.place, &path, message);
+            is_right = false;
+        }
+    }
+    is_right.then_some(())
+}
+
+/// How often an interval fits into a run, at most once a step.
+fn multiples(interval: Span, steps: u64) -> u64 {
+    match interval {
+        Span::Share(share) => rounded((1.0 / share).min(as_float(steps))),
+        Span::Steps(interval) => steps / interval,
     }
 }
 
@@ -61,7 +94,9 @@ fn ascending(mut at: Vec<u64>) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::{Span, eval};
+    use crate::sweep::Placed;
     use crate::sweep::draft::EvalDraft;
+    use crate::sweep::errors::Place;
 
     #[test]
     fn heldout_is_measured_early_and_then_evenly() {
@@ -80,7 +115,11 @@ mod tests {
 
     #[test]
     fn an_interval_in_steps_still_ends_with_the_last_step() {
-        let draft = EvalDraft { heldout_every: Some(Span::Steps(40)), ..EvalDraft::default() };
+        let place = Place::default();
+        let draft = EvalDraft {
+            heldout_every: Some(Placed { value: Span::Steps(40), place }),
+            ..EvalDraft::default()
+        };
         assert_eq!(eval(&draft, 100, "/").heldout_at, [0, 1, 2, 5, 40, 80, 100]);
     }
 }

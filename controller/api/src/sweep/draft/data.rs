@@ -6,7 +6,7 @@ use super::super::errors::{Errors, Place, did_you_mean};
 use super::super::fields::{Fields, Keys, Placed, entries, join};
 use super::super::value;
 use super::super::yaml::Node;
-use super::{check_name, local};
+use super::{check_name, few, local};
 
 #[derive(Clone, Debug)]
 pub(crate) struct DataDraft {
@@ -82,6 +82,7 @@ fn sources(fields: &Fields<'_>, errors: &mut Errors) -> Option<BTreeMap<String, 
     if entries.is_empty() {
         errors.add(entry.place, &path, missing);
     }
+    few("sources", entries, entry.place, &path, errors)?;
     let mut sources = BTreeMap::new();
     for entry in entries {
         let path = join(&path, &entry.key);

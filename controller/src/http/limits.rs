@@ -1,0 +1,50 @@
+//! How much one request may ask for. What a worker's message may hold is in
+//! [`assay_api::worker::limits`], what a sweep file may hold in [`assay_api::sweep::limits`].
+
+use assay_api::view::{ApplyRequest, SeriesQuery};
+use assay_api::worker::limits::REQUEST_BYTES_MAX;
+use assay_api::worker::{FinishRequest, ReportRequest, StartRequest};
+
+/// A body has a size that is over its type's need for certain.
+pub(super) trait Limited {
+    const BYTES_MAX: usize;
+}
+
+/// A sweep file of a megabyte, six times as long where all of it must be escaped.
+impl Limited for ApplyRequest {
+    const BYTES_MAX: usize = 8 << 20;
+}
+
+/// 1,000 ids of 40 bytes and 100 names of 200 bytes.
+impl Limited for SeriesQuery {
+    const BYTES_MAX: usize = 1 << 20;
+}
+
+/// 10,000 checkpoints of 50 bytes.
+impl Limited for StartRequest {
+    const BYTES_MAX: usize = 1 << 20;
+}
+
+impl Limited for ReportRequest {
+    const BYTES_MAX: usize = REQUEST_BYTES_MAX;
+}
+
+/// A reason of 8 KiB, escaped.
+impl Limited for FinishRequest {
+    const BYTES_MAX: usize = 128 << 10;
+}
+
+/// A chart of more runs than this is no chart.
+pub(super) const QUERY_RUNS_MAX: usize = 1_000;
+pub(super) const QUERY_NAMES_MAX: usize = 100;
+/// Runs times names: 1,000 buckets of each are some 200 MB of JSON already.
+pub(super) const QUERY_SERIES_MAX: usize = 5_000;
+/// Two points for every pixel column of a wide screen would be 5,000; a chart gets one for two.
+pub(super) const QUERY_BUCKETS_MAX: u32 = 1_000;
+/// Lines of a log in one answer: of 4 KiB each, 20 MB.
+pub(super) const LOG_LINES_MAX: u32 = 5_000;
+/// Streams open at a time, each with two reads a second: what 20 connections can serve of reads that
+/// take 50 ms, with half of them left for everything else.
+pub(crate) const STREAMS_MAX: usize = 100;
+/// Sweeps of one project: the list is one page.
+pub(crate) const SWEEPS_MAX: i64 = 10_000;
