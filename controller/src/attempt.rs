@@ -228,9 +228,9 @@ fn check(request: &ReportRequest) -> Result<(), Error> {
         )));
     }
     for report in &request.reports {
-        report.check().map_err(|unfit| match Error::from(unfit) {
-            Error::Limit(text) => Error::Limit(format!("report {}: {text}", report.seq)),
-            error => Error::Invalid(format!("report {}: {error}", report.seq)),
+        report.check().map_err(|unfit| {
+            let text = format!("report {}: {unfit}", report.seq);
+            if unfit.is_over_a_limit() { Error::Limit(text) } else { Error::Invalid(text) }
         })?;
     }
     Ok(())

@@ -53,7 +53,7 @@ async fn elsewhere(uri: Uri) -> Response {
     if uri.path() == "/api" || uri.path().starts_with("/api/") {
         return error::unknown_path(uri).await.into_response();
     }
-    assets::file(uri).await
+    assets::file(&uri)
 }
 
 /// What workers alone may ask for, each with its attempt's secret.

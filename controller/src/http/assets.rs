@@ -13,7 +13,7 @@ struct Dist;
 const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
 
-pub(super) async fn file(uri: Uri) -> Response {
+pub(super) fn file(uri: &Uri) -> Response {
     let path = uri.path().trim_start_matches('/');
     match Dist::get(path) {
         Some(file) if path.starts_with("assets/") => answer(path, file, FOREVER),

@@ -61,7 +61,7 @@ fn folder(variant: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(variant)
 }
 
-/// How far from PyTorch an engine may be, relatively.
+/// How far from `PyTorch` an engine may be, relatively.
 #[derive(Clone, Copy)]
 struct Tolerance {
     /// Of the largest of its tensor.

@@ -1,7 +1,7 @@
 //! Matrix products whose operands are rounded to bf16 (nearest, ties to even) and whose sums are f32,
 //! by the instruction that adds two products at a time to each of 16 sums (`vdpbf16ps`, AVX512-BF16).
 //!
-//! Blocked as GotoBLAS is (Goto and van de Geijn, 10.1145/1356052.1356053): a panel of `b` stays in the
+//! Blocked as `GotoBLAS` is (Goto and van de Geijn, 10.1145/1356052.1356053): a panel of `b` stays in the
 //! first cache while panels of `a` stream past it from the second. Operands are rounded while they are
 //! packed. Two neighbors along the depth lie in one u32: a pair.
 
@@ -45,7 +45,6 @@ pub(crate) fn is_here() -> bool {
 ///
 /// # Panics
 /// If the shapes do not fit together, or the processor lacks the instructions.
-#[expect(clippy::needless_pass_by_value, reason = "nobody else has the output meanwhile")]
 pub(crate) fn product(out: ViewMut<'_>, onto: Onto, a: View<'_>, b: View<'_>, scratch: &mut [u32]) {
     assert!(
         a.columns == b.rows && out.rows == a.rows && out.columns == b.columns,
