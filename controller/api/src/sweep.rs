@@ -8,9 +8,12 @@
 //! **Invariant:** all errors at once. Only what is no YAML ends the reading early.
 
 pub(crate) mod axis;
+mod design;
 pub(crate) mod draft;
+mod draw;
 pub(crate) mod errors;
 mod fields;
+mod range;
 mod resources;
 pub(crate) mod value;
 pub(crate) mod yaml;
@@ -20,8 +23,10 @@ use axis::{Axis, Exclusion};
 use draft::RunDraft;
 use errors::{Errors, Finding, Place};
 use fields::{Fields, Keys, entries, join};
-use yaml::{Content, Node};
+use yaml::Node;
 
+pub use design::Design;
+pub(crate) use design::Row;
 pub use errors::report;
 pub(crate) use fields::Placed;
 pub use resources::Resources;
@@ -36,18 +41,11 @@ pub struct Sweep {
     pub(crate) first: Vec<First>,
     pub(crate) base: Node,
     pub(crate) axes: Vec<Axis>,
+    /// The points of `zip`, `list` and `random`; without the axis `seed`.
+    pub(crate) rows: Vec<Row>,
     pub(crate) exclude: Vec<Exclusion>,
     /// The file, for the lines that errors show.
     pub(crate) text: String,
-}
-
-/// How axes become points.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Design {
-    /// The full product.
-    Grid,
-    /// The base, and each axis varied alone.
-    OneAtATime,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,7 +67,18 @@ pub(crate) struct First {
 pub(crate) const EPOCHS_DEFAULT: f64 = 4.0;
 
 const SWEEP: Keys = Keys {
-    known: &["assay", "sweep", "design", "first", "base", "axes", "exclude", "resources", "limits"],
+    known: &[
+        "assay",
+        "sweep",
+        "design",
+        "points",
+        "first",
+        "base",
+        "axes",
+        "exclude",
+        "resources",
+        "limits",
+    ],
     later: &["reuse", "evaluate", "merge", "project", "priority", "stop_early"],
 };
 const LIMITS: Keys =
@@ -94,7 +103,7 @@ fn read(text: &str, errors: &mut Errors) -> Option<Sweep> {
     file.required("assay", |node| value::word(node, &[("v1", ())], &[]), missing, errors);
     let missing = "no default for sweep: its name, unique in the project";
     let name = file.required("sweep", sweep_name, missing, errors);
-    let design = file.value("design", design, errors);
+    let design = design::read(&file, errors);
     let first_names = match file.entry("first") {
         Some(entry) => axis::first_names(&entry.value, errors),
         None => Vec::new(),
@@ -107,10 +116,7 @@ fn read(text: &str, errors: &mut Errors) -> Option<Sweep> {
         return None;
     };
     RunDraft::read(base, "base", &first_names, errors);
-    let axes = match file.entry("axes") {
-        Some(entry) => axis::read_axes(&entry.value, base, errors),
-        None => Vec::new(),
-    };
+    let (mut axes, listed) = design::axes_and_points(&file, design, base, errors);
     for axis in &axes {
         check_values(axis, base, &first_names, errors);
     }
@@ -118,14 +124,16 @@ fn read(text: &str, errors: &mut Errors) -> Option<Sweep> {
         Some(entry) => axis::read_exclusions(&entry.value, &axes, base, errors),
         None => Vec::new(),
     };
+    let rows = design::rows(design, &mut axes, &exclude, listed, errors);
     Some(Sweep {
         name: name?.value,
-        design: design.map_or(Design::Grid, |design| design.value),
+        design,
         resources,
         limits,
         first,
         base: base.clone(),
         axes,
+        rows,
         exclude,
         text: text.to_owned(),
     })
@@ -135,18 +143,6 @@ fn sweep_name(node: &Node) -> value::Read<String> {
     let name = value::text(node)?;
     value::name(&name)?;
     Ok(name)
-}
-
-fn design(node: &Node) -> value::Read<Design> {
-    if let Content::Map(entries) = &node.content
-        && entries.iter().any(|entry| entry.key == "random")
-    {
-        return Err(
-            "the design `random` is not there yet; expected one of grid, one_at_a_time".into()
-        );
-    }
-    let words = [("grid", Design::Grid), ("one_at_a_time", Design::OneAtATime)];
-    value::word(node, &words, &["zip", "list", "random"])
 }
 
 fn read_first(file: &Fields<'_>, names: &[String], errors: &mut Errors) -> Vec<First> {
@@ -165,21 +161,23 @@ fn read_first(file: &Fields<'_>, names: &[String], errors: &mut Errors) -> Vec<F
 
 /// Puts each value into the base by itself and keeps what is wrong with it then, but was not before.
 fn check_values(axis: &Axis, base: &Node, first_names: &[String], errors: &mut Errors) {
-    let shown = join("axes", &axis.path);
+    let section = if axis.is_of_points() { "points" } else { "axes" };
+    let shown = join(section, &axis.path);
     if let Some((section, _)) = axis.path.split_once('.')
         && base.entry(section).is_none()
     {
         // That the base lacks it was said; each value would only say it again.
         return;
     }
-    for value in &axis.values {
+    let ends = axis.range.iter().flat_map(|range| &range.ends);
+    for node in axis.values.iter().map(|value| &value.node).chain(ends) {
         if axis.mixture_source().is_some() {
-            if let Err(message) = value::share(&value.node) {
-                errors.add(value.node.place, &shown, message);
+            if let Err(message) = value::share(node) {
+                errors.add(node.place, &shown, message);
             }
             continue;
         }
-        let run = axis::with_value(base, &axis.path, &value.node, value.node.place);
+        let run = axis::with_value(base, &axis.path, node, node.place);
         let mut found = Errors::default();
         RunDraft::read(&run, "base", first_names, &mut found);
         for Finding { place, path, message } in found.findings {
@@ -187,7 +185,7 @@ fn check_values(axis: &Axis, base: &Node, first_names: &[String], errors: &mut E
                 known.place == place && known.path == path && known.message == message
             };
             if !errors.findings.iter().any(is_of_base) {
-                errors.add(place, &path.replacen("base", "axes", 1), message);
+                errors.add(place, &path.replacen("base", section, 1), message);
             }
         }
     }

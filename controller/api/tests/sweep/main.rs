@@ -4,6 +4,8 @@ mod bad;
 mod defaults;
 mod designs;
 mod examples;
+mod of_base;
+mod points;
 mod properties;
 
 use assay_api::expand::{Context, Expansion, PlannedRun, expand};
