@@ -6,6 +6,7 @@ mod apply;
 mod architecture;
 mod attempts;
 mod leader;
+mod limits;
 mod live;
 mod schedule;
 mod states;

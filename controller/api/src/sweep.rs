@@ -54,6 +54,21 @@ pub struct Limits {
     pub parallel: Option<u32>,
     /// Passes over a source; more is refused (2305.16264).
     pub epochs: f64,
+    /// Hours of slots that its attempts may use; none: as many as it takes.
+    pub gpu_hours: Option<f64>,
+    /// So many runs that fail with one error pause the sweep; none: they do not.
+    pub same_error: Option<u32>,
+}
+
+impl Limits {
+    const NONE: Self =
+        Self { parallel: None, epochs: EPOCHS_DEFAULT, gpu_hours: None, same_error: None };
+
+    /// What its attempts may use, in slots times milliseconds.
+    #[must_use]
+    pub fn slot_ms(&self) -> Option<u64> {
+        self.gpu_hours.map(|hours| value::rounded(hours * 3_600_000.0).max(1))
+    }
 }
 
 /// A run that others start from.
@@ -82,7 +97,7 @@ const SWEEP: Keys = Keys {
     later: &["reuse", "evaluate", "merge", "project", "priority", "stop_early"],
 };
 const LIMITS: Keys =
-    Keys { known: &["parallel", "epochs"], later: &["gpu_hours", "same_error", "hours"] };
+    Keys { known: &["parallel", "epochs", "gpu_hours", "same_error"], later: &["hours"] };
 
 /// Reads a sweep file.
 ///
@@ -195,12 +210,25 @@ fn limits(file: &Fields<'_>, errors: &mut Errors) -> Limits {
     let fields =
         file.entry("limits").and_then(|entry| Fields::open(&entry.value, "limits", LIMITS, errors));
     let Some(fields) = fields else {
-        return Limits { parallel: None, epochs: EPOCHS_DEFAULT };
+        return Limits::NONE;
     };
     let parallel = fields.value("parallel", value::positive_count, errors);
     let epochs = fields.value("epochs", value::above_zero, errors);
+    let gpu_hours = fields.value("gpu_hours", gpu_hours, errors);
+    let same_error = fields.value("same_error", value::positive_count, errors);
     Limits {
         parallel: parallel.map(|parallel| parallel.value),
         epochs: epochs.map_or(EPOCHS_DEFAULT, |epochs| epochs.value),
+        gpu_hours: gpu_hours.map(|hours| hours.value),
+        same_error: same_error.map(|runs| runs.value),
+    }
+}
+
+fn gpu_hours(node: &Node) -> value::Read<f64> {
+    /// A hundred thousand GPUs for a year.
+    const GPU_HOURS_MAX: f64 = 1e9;
+    match value::above_zero(node)? {
+        hours if hours <= GPU_HOURS_MAX => Ok(hours),
+        hours => Err(format!("expected at most {GPU_HOURS_MAX} hours, found {hours}")),
     }
 }
