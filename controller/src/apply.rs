@@ -58,6 +58,7 @@ pub async fn apply(app: &App, request: &ApplyRequest) -> Result<ApplyAnswer, Err
     let stored = store::run::of_sweep(&mut *tx, sweep).await?;
     let diff = Diff::new(&expansion, &stored, request);
     store_runs(&mut tx, sweep, &expansion, &stored).await?;
+    store::run::prioritise(&mut *tx, sweep, expansion.resources.priority).await?;
     for run in diff.to(Change::Cancelled) {
         intent::cancel_in(&mut tx, run).await?;
     }
@@ -144,6 +145,8 @@ async fn upsert(
         pool: &expansion.resources.pool,
         resources: serde_json::to_value(&expansion.resources).expect("resources are plain data"),
         parallel: expansion.limits.parallel.map(u32::cast_signed),
+        slot_ms_max: expansion.limits.slot_ms().map(u64::cast_signed),
+        same_error_max: expansion.limits.same_error.map(u32::cast_signed),
     };
     Ok(store::sweep::upsert(tx, &asked).await?)
 }

@@ -22,6 +22,18 @@ pub async fn retry_run(app: &App, run: RunId) -> Result<(), Error> {
     tell(app, run, &Told::plainly(Event::Retry)).await
 }
 
+/// Goes on placing; errors that runs have in common are counted anew.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn resume_sweep(app: &App, sweep: SweepId) -> Result<(), Error> {
+    let mut tx = app.store.db.begin().await?;
+    store::sweep::pause(&mut *tx, sweep, false).await?;
+    store::sweep_use::forget_errors(&mut *tx, sweep).await?;
+    tx.commit().await?;
+    Ok(app.wake().await?)
+}
+
 /// Cancels what has not ended, in one transaction.
 ///
 /// # Errors

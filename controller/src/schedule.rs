@@ -160,6 +160,12 @@ async fn commit(
     if !leader::hold(&mut *tx, proof).await? {
         return Ok(None);
     }
+    // a sweep before its runs, in the order that apply locks them in
+    for sweep in &plan.pauses {
+        if store::sweep_use::pause_failing(&mut *tx, Uuid::from_u128(sweep.0)).await? {
+            info!(sweep.id = %Uuid::from_u128(sweep.0), "paused a sweep whose runs fail alike");
+        }
+    }
     let mut written = 0;
     for ((id, event), Explained { told, output }) in plan.steps.iter().zip(explained) {
         let found = &rows.runs[id];

@@ -13,6 +13,7 @@ pub mod report;
 pub mod run;
 pub mod series;
 pub mod sweep;
+pub mod sweep_use;
 pub mod view;
 pub mod world;
 

@@ -8,6 +8,7 @@ mod attempts;
 mod bad_requests;
 mod kill;
 mod leader;
+mod limits;
 mod live;
 mod schedule;
 mod states;

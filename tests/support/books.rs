@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use tokio::time::{interval, timeout};
@@ -127,7 +128,7 @@ impl Books {
             Ok(found) => Some(found),
             Err(failure) => {
                 self.session = None;
-                let code = failure.as_database_error().and_then(|error| error.code());
+                let code = failure.as_database_error().and_then(DatabaseError::code);
                 let is_wrong = code.is_some_and(|code| code.starts_with(WRONG_STATEMENT));
                 assert!(!is_wrong, "{sql}: {failure}");
                 None

@@ -127,7 +127,7 @@ pub struct Lr {
     pub warmup_steps: u64,
     /// WSD and linear: the last steps, over which the rate falls to `floor`.
     pub decay_steps: u64,
-    /// The last rate, as a share of the peak.
+    /// The last rate, as a share of the peak; of an inverse square root the rate that it approaches.
     pub floor: f64,
 }
 
@@ -139,6 +139,8 @@ pub enum Schedule {
     Cosine,
     Linear,
     Constant,
+    /// Warmup, then as one over the root of the step (1706.03762): it has no end to plan for.
+    InverseSqrt,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -8,10 +8,13 @@
 //! **Invariant:** all errors at once. Only what is no YAML ends the reading early.
 
 pub(crate) mod axis;
+mod design;
 pub(crate) mod draft;
+mod draw;
 pub(crate) mod errors;
 mod fields;
 pub mod limits;
+mod range;
 mod resources;
 pub(crate) mod value;
 pub(crate) mod yaml;
@@ -22,8 +25,10 @@ use draft::RunDraft;
 use errors::{Errors, Finding, Place};
 use fields::{Fields, Keys, entries, join};
 use limits::WORK_MAX;
-use yaml::{Content, Node};
+use yaml::Node;
 
+pub use design::Design;
+pub(crate) use design::Row;
 pub use errors::report;
 pub(crate) use fields::Placed;
 pub use resources::Resources;
@@ -41,18 +46,11 @@ pub struct Sweep {
     pub(crate) first: Vec<First>,
     pub(crate) base: Node,
     pub(crate) axes: Vec<Axis>,
+    /// The points of `zip`, `list` and `random`; without the axis `seed`.
+    pub(crate) rows: Vec<Row>,
     pub(crate) exclude: Vec<Exclusion>,
     /// The file, for the lines that errors show.
     pub(crate) text: String,
-}
-
-/// How axes become points.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Design {
-    /// The full product.
-    Grid,
-    /// The base, and each axis varied alone.
-    OneAtATime,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,6 +59,21 @@ pub struct Limits {
     pub parallel: Option<u32>,
     /// Passes over a source; more is refused (2305.16264).
     pub epochs: f64,
+    /// Hours of slots that its attempts may use; none: as many as it takes.
+    pub gpu_hours: Option<f64>,
+    /// So many runs that fail with one error pause the sweep; none: they do not.
+    pub same_error: Option<u32>,
+}
+
+impl Limits {
+    const NONE: Self =
+        Self { parallel: None, epochs: EPOCHS_DEFAULT, gpu_hours: None, same_error: None };
+
+    /// What its attempts may use, in slots times milliseconds.
+    #[must_use]
+    pub fn slot_ms(&self) -> Option<u64> {
+        self.gpu_hours.map(|hours| value::rounded(hours * 3_600_000.0).max(1))
+    }
 }
 
 /// A run that others start from.
@@ -74,11 +87,22 @@ pub(crate) struct First {
 pub(crate) const EPOCHS_DEFAULT: f64 = 4.0;
 
 const SWEEP: Keys = Keys {
-    known: &["assay", "sweep", "design", "first", "base", "axes", "exclude", "resources", "limits"],
+    known: &[
+        "assay",
+        "sweep",
+        "design",
+        "points",
+        "first",
+        "base",
+        "axes",
+        "exclude",
+        "resources",
+        "limits",
+    ],
     later: &["reuse", "evaluate", "merge", "project", "priority", "stop_early"],
 };
 const LIMITS: Keys =
-    Keys { known: &["parallel", "epochs"], later: &["gpu_hours", "same_error", "hours"] };
+    Keys { known: &["parallel", "epochs", "gpu_hours", "same_error"], later: &["hours"] };
 
 /// Reads a sweep file.
 ///
@@ -99,7 +123,7 @@ fn read(text: &str, errors: &mut Errors) -> Option<Sweep> {
     file.required("assay", |node| value::word(node, &[("v1", ())], &[]), missing, errors);
     let missing = "no default for sweep: its name, unique in the project";
     let name = file.required("sweep", sweep_name, missing, errors);
-    let design = file.value("design", design, errors);
+    let design = design::read(&file, errors);
     let first_names = match file.entry("first") {
         Some(entry) => axis::first_names(&entry.value, errors),
         None => Vec::new(),
@@ -112,10 +136,7 @@ fn read(text: &str, errors: &mut Errors) -> Option<Sweep> {
         return None;
     };
     RunDraft::read(base, "base", &first_names, errors);
-    let axes = match file.entry("axes") {
-        Some(entry) => axis::read_axes(&entry.value, base, errors),
-        None => Vec::new(),
-    };
+    let (mut axes, listed) = design::axes_and_points(&file, design, base, errors);
     let n_values: usize = axes.iter().map(|axis| axis.values.len()).sum();
     if WORK_MAX < n_values.saturating_mul(base.count()) {
         errors.add(base.place, "axes", too_much(n_values, "values of axes", base));
@@ -128,14 +149,16 @@ fn read(text: &str, errors: &mut Errors) -> Option<Sweep> {
         Some(entry) => axis::read_exclusions(&entry.value, &axes, base, errors),
         None => Vec::new(),
     };
+    let rows = design::rows(design, &mut axes, &exclude, listed, errors);
     Some(Sweep {
         name: name?.value,
-        design: design.map_or(Design::Grid, |design| design.value),
+        design,
         resources,
         limits,
         first,
         base: base.clone(),
         axes,
+        rows,
         exclude,
         text: text.to_owned(),
     })
@@ -159,18 +182,6 @@ fn sweep_name(node: &Node) -> value::Read<String> {
     Ok(name)
 }
 
-fn design(node: &Node) -> value::Read<Design> {
-    if let Content::Map(entries) = &node.content
-        && entries.iter().any(|entry| entry.key == "random")
-    {
-        return Err(
-            "the design `random` is not there yet; expected one of grid, one_at_a_time".into()
-        );
-    }
-    let words = [("grid", Design::Grid), ("one_at_a_time", Design::OneAtATime)];
-    value::word(node, &words, &["zip", "list", "random"])
-}
-
 fn read_first(file: &Fields<'_>, names: &[String], errors: &mut Errors) -> Vec<First> {
     let Some(first) = file.entry("first") else { return Vec::new() };
     // That it is no mapping was said when its names were read.
@@ -187,21 +198,23 @@ fn read_first(file: &Fields<'_>, names: &[String], errors: &mut Errors) -> Vec<F
 
 /// Puts each value into the base by itself and keeps what is wrong with it then, but was not before.
 fn check_values(axis: &Axis, base: &Node, first_names: &[String], errors: &mut Errors) {
-    let shown = join("axes", &axis.path);
+    let section = if axis.is_of_points() { "points" } else { "axes" };
+    let shown = join(section, &axis.path);
     if let Some((section, _)) = axis.path.split_once('.')
         && base.entry(section).is_none()
     {
         // That the base lacks it was said; each value would only say it again.
         return;
     }
-    for value in &axis.values {
+    let ends = axis.range.iter().flat_map(|range| &range.ends);
+    for node in axis.values.iter().map(|value| &value.node).chain(ends) {
         if axis.mixture_source().is_some() {
-            if let Err(message) = value::share(&value.node) {
-                errors.add(value.node.place, &shown, message);
+            if let Err(message) = value::share(node) {
+                errors.add(node.place, &shown, message);
             }
             continue;
         }
-        let run = axis::with_value(base, &axis.path, &value.node, value.node.place);
+        let run = axis::with_value(base, &axis.path, node, node.place);
         let mut found = Errors::default();
         RunDraft::read(&run, "base", first_names, &mut found);
         for Finding { place, path, message } in found.findings {
@@ -209,7 +222,7 @@ fn check_values(axis: &Axis, base: &Node, first_names: &[String], errors: &mut E
                 known.place == place && known.path == path && known.message == message
             };
             if !errors.findings.iter().any(is_of_base) {
-                errors.add(place, &path.replacen("base", "axes", 1), message);
+                errors.add(place, &path.replacen("base", section, 1), message);
             }
         }
     }
@@ -219,12 +232,25 @@ fn limits(file: &Fields<'_>, errors: &mut Errors) -> Limits {
     let fields =
         file.entry("limits").and_then(|entry| Fields::open(&entry.value, "limits", LIMITS, errors));
     let Some(fields) = fields else {
-        return Limits { parallel: None, epochs: EPOCHS_DEFAULT };
+        return Limits::NONE;
     };
     let parallel = fields.value("parallel", value::positive_count, errors);
     let epochs = fields.value("epochs", value::above_zero, errors);
+    let gpu_hours = fields.value("gpu_hours", gpu_hours, errors);
+    let same_error = fields.value("same_error", value::positive_count, errors);
     Limits {
         parallel: parallel.map(|parallel| parallel.value),
         epochs: epochs.map_or(EPOCHS_DEFAULT, |epochs| epochs.value),
+        gpu_hours: gpu_hours.map(|hours| hours.value),
+        same_error: same_error.map(|runs| runs.value),
+    }
+}
+
+fn gpu_hours(node: &Node) -> value::Read<f64> {
+    /// A hundred thousand GPUs for a year.
+    const GPU_HOURS_MAX: f64 = 1e9;
+    match value::above_zero(node)? {
+        hours if hours <= GPU_HOURS_MAX => Ok(hours),
+        hours => Err(format!("expected at most {GPU_HOURS_MAX} hours, found {hours}")),
     }
 }

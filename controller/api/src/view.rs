@@ -13,4 +13,6 @@ pub use run::{
     RunKind, RunRow, RunState, RunView,
 };
 pub use series::{SeriesAnswer, SeriesPoints, SeriesQuery};
-pub use sweep::{AxisView, Counts, Problem, StreamEvent, SweepState, SweepSummary, SweepView};
+pub use sweep::{
+    AxisView, Counts, GpuHours, Problem, StreamEvent, SweepState, SweepSummary, SweepView,
+};

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use assay_api::view::{Counts, LogRow, Outcome, RunKind, RunRow, RunState, SweepState};
+use assay_api::view::{
+    Counts, LogRow, Outcome, RunKind, RunRow, RunState, SweepState, SweepSummary,
+};
 use assay_api::worker::LogLevel;
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -91,6 +93,35 @@ pub(crate) fn standing(run: &RunRow) -> String {
 /// Why it stands there, word for word as the controller says it.
 pub(crate) fn why(run: &RunRow) -> &str {
     run.reason.as_deref().or(run.waiting.as_deref()).unwrap_or("")
+}
+
+/// What a sweep may take and why it does not go on, a line each; nothing where nothing was asked for.
+pub(crate) fn limits(sweep: &SweepSummary) -> String {
+    let mut lines = String::new();
+    if let Some(why) = &sweep.paused_because {
+        let name = &sweep.name;
+        lines += &format!("  paused: {why}; mend it, then `ctl sweep resume {name}` goes on\n");
+    }
+    if sweep.priority != 0 {
+        lines += &format!("  priority: {}\n", sweep.priority);
+    }
+    if let Some(limit) = sweep.gpu_hours.limit {
+        lines += &format!("  GPU hours: {} of {limit} used\n", number(sweep.gpu_hours.used));
+    }
+    lines
+}
+
+/// The values of an axis; of many, only where they begin and end.
+pub(crate) fn values(values: &[serde_json::Value]) -> String {
+    const VALUES_MAX: usize = 12;
+    let shown =
+        |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match values {
+        [first, .., last] if VALUES_MAX < values.len() => {
+            format!("{} … {} ({} values)", shown(first), shown(last), values.len())
+        }
+        _ => values.iter().map(shown).collect::<Vec<_>>().join(", "),
+    }
 }
 
 pub(crate) fn total(counts: &Counts) -> u32 {

@@ -3,12 +3,15 @@
 use crate::queue::place_queued;
 use crate::world::{Seen, World};
 use crate::{Attempt, AttemptSeen, Cause, Event, Exit, Loss, Need, Outcome, Pool, PoolId, Run};
-use crate::{RunId, State, Then, Time, Waiting};
+use crate::{RunId, State, SweepId, Then, Time, Waiting};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Committed first, each guarded by the version it was planned from. At most one per run.
     pub steps: Vec<(RunId, Event)>,
+    /// Sweeps that nothing new is placed of until somebody lets them go on: committed with the steps,
+    /// if that is still so.
+    pub pauses: Vec<SweepId>,
     /// Performed afterwards. Idempotent, and safe to lose.
     pub actions: Vec<Action>,
     /// Why each run that is placed but has not begun waits, and then each queued one that is not
@@ -48,12 +51,18 @@ const LEAVING_MS: u64 = 10_000;
 #[must_use]
 pub fn plan(world: &World) -> Plan {
     let mut plan = Plan::default();
+    pause_failing(world, &mut plan);
     judge_leased(world, &mut plan);
     release_stopping(world, &mut plan);
     follow_needs(world, &mut plan);
     place_queued(world, &mut plan);
     delete_unclaimed(world, &mut plan);
     plan
+}
+
+fn pause_failing(world: &World, plan: &mut Plan) {
+    let failing = world.sweeps.iter().filter(|(_, sweep)| !sweep.paused && sweep.is_failing());
+    plan.pauses.extend(failing.map(|(id, _)| *id));
 }
 
 /// A leased run wants its attempt to exist, and to be heard once it runs.
@@ -68,6 +77,9 @@ fn judge_leased(world: &World, plan: &mut Plan) {
         };
         match (how, lease) {
             (Some(how), _) => plan.steps.push((run.id, Event::Lost { attempt, how })),
+            (None, _) if world.sweep_of(run).spent().is_some() => {
+                plan.steps.push((run.id, Event::Preempt));
+            }
             (None, None) => prepare(run, attempt, seen, plan),
             (None, Some(_)) => (),
         }

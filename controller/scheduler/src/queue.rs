@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::tries::WAIT_MAX_MS;
 use crate::world::{Seen, World};
 use crate::{
-    Attempt, AttemptSeen, Event, Need, Observed, Plan, Pool, PoolId, Run, RunId, State, SweepId,
+    Attempt, AttemptSeen, Event, Need, Observed, Plan, Pool, PoolId, Run, RunId, SlotTime, State,
+    SweepId,
 };
 use crate::{Time, Waiting};
 
@@ -138,8 +139,11 @@ impl<'a> Room<'a> {
         if capacity < takes {
             return Some(Waiting::NeverFits { pool: pool_name(), capacity, takes });
         }
-        if sweep.paused {
+        if sweep.paused || sweep.is_failing() {
             return Some(Waiting::Paused);
+        }
+        if let Some(SlotTime { limit_ms, .. }) = sweep.spent() {
+            return Some(Waiting::SlotTimeUsed { limit_ms });
         }
         if let Some(need) = world.needs_of(run.id).iter().find(|need| !need.has_succeeded()) {
             return Some(Waiting::Need { name: need.name.clone() });

@@ -16,6 +16,8 @@ pub enum Waiting {
     NeverFits { pool: String, capacity: u32, takes: u32 },
     /// Somebody paused its sweep.
     Paused,
+    /// Its sweep has used all the time on slots that it may.
+    SlotTimeUsed { limit_ms: u64 },
     /// A run that it needs has not succeeded yet.
     Need { name: String },
     /// Its last attempt went wrong a moment ago.
@@ -39,6 +41,11 @@ impl fmt::Display for Waiting {
                 write!(to, "it takes {}, and pool {pool} has only {capacity}", slots(*takes))
             }
             Self::Paused => to.write_str("its sweep is paused"),
+            Self::SlotTimeUsed { limit_ms } => write!(
+                to,
+                "its sweep has used its {} GPU hours; raise limits.gpu_hours and apply again",
+                hours(*limit_ms)
+            ),
             Self::Need { name } => write!(to, "waits for {name} to succeed"),
             Self::BackingOff { until } => {
                 write!(to, "waits until {} before the next try", clock(*until))
@@ -63,6 +70,15 @@ impl fmt::Display for Waiting {
 
 fn slots(n_slots: u32) -> String {
     if n_slots == 1 { "1 slot".to_owned() } else { format!("{n_slots} slots") }
+}
+
+/// Hours, with as many decimals as a limit of whole seconds shows: 200, or 0.05.
+fn hours(limit_ms: u64) -> String {
+    const HOUR_MS: u64 = 3_600_000;
+    let (whole, rest) = (limit_ms / HOUR_MS, limit_ms % HOUR_MS);
+    let decimals = format!("{:04}", rest * 10_000 / HOUR_MS);
+    let text = format!("{whole}.{decimals}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// The time of day alone: nothing backs off for longer than minutes. Rounded up, so that the run

@@ -50,6 +50,26 @@ pub struct Sweep {
     pub paused: bool,
     /// At most so many runs of it are active at once.
     pub parallel: Option<u32>,
+    /// None: as much as it takes.
+    pub slot_time: Option<SlotTime>,
+    /// None: however many runs fail alike, the others are tried.
+    pub same_error: Option<SameError>,
+}
+
+/// What a sweep may use, and has used: each of its attempts the slots that it takes, from its
+/// worker's start until it is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotTime {
+    pub limit_ms: u64,
+    pub used_ms: u64,
+}
+
+/// How many runs of a sweep failed with one error, by the error that the most of them failed with
+/// since somebody last let the sweep go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SameError {
+    pub limit: u32,
+    pub runs: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,6 +165,18 @@ impl Pool {
             Observed::Known(seen) => Some((self, seen)),
             Observed::Unknown { .. } => None,
         }
+    }
+}
+
+impl Sweep {
+    /// Its limit, if all of it is used.
+    pub(crate) fn spent(&self) -> Option<SlotTime> {
+        self.slot_time.filter(|time| time.limit_ms <= time.used_ms)
+    }
+
+    /// So many of its runs failed alike that the others would, too.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.same_error.is_some_and(|seen| seen.limit <= seen.runs)
     }
 }
 

@@ -70,13 +70,12 @@ async fn pause(State(app): State<App>, Path(name): Path<String>) -> Result<Statu
     Ok(StatusCode::ACCEPTED)
 }
 
-/// Goes on placing.
+/// Goes on placing. Errors that runs have in common are counted anew.
 #[utoipa::path(post, operation_id = "resume_sweep", path = "/sweeps/{name}/resume", tag = "sweeps",
     params(("name" = String, Path, description = "name of the sweep")),
     responses((status = 202), (status = 404, body = Problem)))]
 async fn resume(State(app): State<App>, Path(name): Path<String>) -> Result<StatusCode, Error> {
-    store::sweep::pause(&app.store.db, find(&app, &name).await?, false).await?;
-    app.wake().await?;
+    intent::resume_sweep(&app, find(&app, &name).await?).await?;
     Ok(StatusCode::ACCEPTED)
 }
 

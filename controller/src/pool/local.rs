@@ -244,8 +244,16 @@ impl Pool for LocalPool {
     }
 
     fn refusals(&self, resources: &Resources) -> Vec<Refusal> {
-        let Resources { pool: _, queue, priority_class, memory, cpu, node_selector, deadline } =
-            resources;
+        let Resources {
+            pool: _,
+            queue,
+            priority: _,
+            priority_class,
+            memory,
+            cpu,
+            node_selector,
+            deadline,
+        } = resources;
         let mut refusals = Vec::new();
         let mut refuse = |path, value: Option<String>| {
             refusals.extend(value.map(|value| {

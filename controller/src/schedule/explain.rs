@@ -67,6 +67,11 @@ fn in_words(rows: &Rows, sights: &Sights, id: scheduler::RunId, event: Event) ->
                 failed.map(|need| format!("cancelled because {} ended without success", need.name));
             Told { reason, ..told }
         }
+        // what the loop itself asks to make room is of a sweep that has used its time
+        Event::Preempt => {
+            let reason = "asked to checkpoint: its sweep has used its GPU hours".to_owned();
+            Told { reason: Some(reason), ..told }
+        }
         Event::Lost { attempt, .. } | Event::Gone { attempt } => {
             let sight =
                 sights.get(&rows.runs[&id].run.spec.pool).and_then(|seen| seen.as_ref().ok());
@@ -79,7 +84,6 @@ fn in_words(rows: &Rows, sights: &Sights, id: scheduler::RunId, event: Event) ->
         | Event::Finish { .. }
         | Event::Cancel
         | Event::StopEarly
-        | Event::Preempt
         | Event::Retry
         | Event::NeedRetried => told,
     }

@@ -232,7 +232,7 @@ pub async fn store_seq(
     Ok(())
 }
 
-/// How and when an attempt ended; the first word stands.
+/// How and when an attempt ended, and what its sweep used by it; the first word stands.
 ///
 /// # Errors
 /// The database does not answer.
@@ -243,8 +243,15 @@ pub async fn end(
     (cause, reason): (&str, &str),
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update attempt set ended_at = now(), cause = $3, reason = $4
-         where run_id = $1 and attempt = $2 and ended_at is null",
+        "with ended as (
+            update attempt set ended_at = now(), cause = $3, reason = $4
+            where run_id = $1 and attempt = $2 and ended_at is null
+            returning run_id, now() - started_at as took
+        )
+        insert into sweep_use as u (sweep_id, slot_ms)
+        select r.sweep_id, r.slots * (extract(epoch from greatest(took, interval '0')) * 1000)::bigint
+        from ended join run r using (run_id) where took is not null
+        on conflict (sweep_id) do update set slot_ms = u.slot_ms + excluded.slot_ms",
         run.0,
         attempt,
         cause,

@@ -168,6 +168,25 @@ pub async fn relabel(
     Ok(())
 }
 
+/// Gives all runs of a sweep a priority.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn prioritise(
+    tx: impl PgExecutor<'_>,
+    sweep: SweepId,
+    priority: i16,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update run set priority = $2, changed = change_id() where sweep_id = $1 and priority <> $2",
+        sweep.0,
+        priority,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
 /// What apply compares with.
 #[derive(Clone, Debug)]
 pub struct Stored {

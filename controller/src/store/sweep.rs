@@ -17,6 +17,9 @@ pub struct Asked<'a> {
     pub pool: &'a str,
     pub resources: serde_json::Value,
     pub parallel: Option<i32>,
+    /// Slots times milliseconds.
+    pub slot_ms_max: Option<i64>,
+    pub same_error_max: Option<i32>,
 }
 
 /// # Errors
@@ -39,11 +42,13 @@ pub async fn make_default_project(db: impl PgExecutor<'_>) -> Result<(), sqlx::E
 /// The database does not answer.
 pub async fn upsert(tx: impl PgExecutor<'_>, asked: &Asked<'_>) -> Result<SweepId, sqlx::Error> {
     let id = sqlx::query_scalar!(
-        "insert into sweep (sweep_id, project_id, name, file, folder, axes, pool, parallel, resources)
-         select $1, project_id, $3, $4, $5, $6, $7, $8, $9 from project where name = $2
+        "insert into sweep (sweep_id, project_id, name, file, folder, axes, pool, parallel, resources,
+                            slot_ms_max, same_error_max)
+         select $1, project_id, $3, $4, $5, $6, $7, $8, $9, $10, $11 from project where name = $2
          on conflict (project_id, name) do update set
             file = excluded.file, folder = excluded.folder, axes = excluded.axes,
-            resources = excluded.resources, parallel = excluded.parallel, updated_at = now(), changed = change_id()
+            resources = excluded.resources, parallel = excluded.parallel,
+            slot_ms_max = excluded.slot_ms_max, same_error_max = excluded.same_error_max, updated_at = now(), changed = change_id()
          returning sweep_id",
         Uuid::now_v7(),
         DEFAULT_PROJECT,
@@ -54,6 +59,8 @@ pub async fn upsert(tx: impl PgExecutor<'_>, asked: &Asked<'_>) -> Result<SweepI
         asked.pool,
         asked.parallel,
         asked.resources,
+        asked.slot_ms_max,
+        asked.same_error_max,
     )
     .fetch_one(tx)
     .await?;
@@ -102,7 +109,7 @@ pub async fn pause(
     paused: bool,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update sweep set paused = $2, updated_at = now(), changed = change_id() where sweep_id = $1",
+        "update sweep set paused = $2, paused_because = null, updated_at = now(), changed = change_id() where sweep_id = $1",
         sweep.0,
         paused,
     )

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use assay_api::view::{
-    Counts, EventView, NeedView, Outcome, RunKind, RunRow, RunState, SweepState, SweepSummary,
+    Counts, EventView, GpuHours, NeedView, Outcome, RunKind, RunRow, RunState, SweepState,
+    SweepSummary,
 };
 use assay_api::{RunId, SweepId};
 use sqlx::{PgConnection, PgExecutor, PgPool, Postgres, Transaction};
@@ -50,7 +51,12 @@ pub async fn sweeps(
         Which::One(sweep) => Some(sweep.0),
     };
     let rows = sqlx::query!(
-        r#"select s.sweep_id, p.name as project, s.name, s.paused, s.created_at,
+        r#"select s.sweep_id, p.name as project, s.name, s.paused, s.paused_because, s.created_at,
+            (s.resources->>'priority')::smallint as priority,
+            s.slot_ms_max::float8 / 3.6e6 as gpu_hours_limit,
+            (coalesce(u.slot_ms, 0) / 3.6e6 + coalesce(sum(
+                r.slots * extract(epoch from greatest(now() - a.started_at, interval '0')) / 3600
+            ), 0))::float8 as "gpu_hours_used!",
             greatest(s.updated_at, max(r.queued_at), max(r.started_at), max(r.ended_at)) as "updated_at!",
             count(*) filter (where r.state = 'queued') as "queued!",
             count(*) filter (where r.state = 'leased') as "leased!",
@@ -61,8 +67,11 @@ pub async fn sweeps(
             count(*) filter (where r.state = 'done' and r.outcome = 'cancelled') as "cancelled!",
             count(*) filter (where r.state = 'done' and r.outcome = 'stopped_early') as "stopped_early!"
          from sweep s join project p using (project_id) left join run r using (sweep_id)
+         left join sweep_use u using (sweep_id)
+         left join attempt a on a.run_id = r.run_id and a.attempt = r.attempt
+            and r.state in ('leased', 'stopping')
          where $1::uuid is null or s.sweep_id = $1
-         group by s.sweep_id, p.name
+         group by s.sweep_id, p.name, u.sweep_id
          order by s.created_at desc, s.sweep_id"#,
         only,
     )
@@ -85,6 +94,9 @@ pub async fn sweeps(
             project: row.project,
             name: row.name,
             state: sweep_state(row.paused, counts),
+            paused_because: row.paused_because,
+            priority: row.priority.unwrap_or(0),
+            gpu_hours: GpuHours { used: row.gpu_hours_used, limit: row.gpu_hours_limit },
             counts,
             created_at: row.created_at,
             updated_at: row.updated_at,

@@ -3,6 +3,8 @@
 //! The scheduler's types are not serializable, on purpose: this is the one place that turns rows into
 //! them and back.
 
+mod limit;
+
 use std::collections::BTreeMap;
 
 use assay_api::RunId;
@@ -18,6 +20,7 @@ use uuid::Uuid;
 
 use super::attempt;
 use super::run::{self, Standing, Step};
+use super::sweep_use;
 
 /// The head of each sweep's queue: the loop costs the same at 100 and at 100,000 queued runs.
 const HEAD: i64 = 200;
@@ -30,6 +33,8 @@ const NO_POOL: PoolId = PoolId(u16::MAX);
 pub struct Versioned {
     pub run: scheduler::Run,
     pub version: i64,
+    /// When the worker of its active attempt started.
+    started_at: Option<Time>,
     pool: String,
     cause: Option<String>,
     reason: Option<String>,
@@ -180,6 +185,10 @@ pub async fn commit(
     if !run::step(&mut *tx, &step).await? {
         return Ok(false);
     }
+    if told.event.cause() == Some(Cause::Error) && before.state != after.state {
+        let (signature, text) = limit::error_of(told);
+        sweep_use::failed(&mut *tx, run, (signature.cast_signed(), &text)).await?;
+    }
     match told.event {
         Event::Place => {
             attempt::insert(&mut *tx, run, step.to.attempt, &found.pool).await?;
@@ -308,6 +317,7 @@ struct Row {
     last_error_signature: Option<i64>,
     version: i64,
     placed_at: Option<DateTime<Utc>>,
+    started_at: Option<DateTime<Utc>>,
     lease_ends_at: Option<DateTime<Utc>>,
 }
 
@@ -317,7 +327,7 @@ async fn lock(tx: impl PgExecutor<'_>, run: RunId) -> Result<Option<Versioned>, 
         r#"select r.run_id, r.sweep_id, s.name || '/' || r.number as "name!", s.pool, r.slots, r.priority,
             r.queue_order, r.state, r.attempt, r.not_before, r.stopping_since, r.outcome, r.cause, r.reason,
             r.tries_error, r.tries_infrastructure, r.last_error_step, r.last_error_signature, r.version,
-            a.placed_at as "placed_at?", a.lease_ends_at
+            a.placed_at as "placed_at?", a.started_at as "started_at?", a.lease_ends_at
          from run r join sweep s using (sweep_id)
          left join attempt a on a.run_id = r.run_id and a.attempt = r.attempt
          where r.run_id = $1 for update of r"#,
@@ -358,7 +368,7 @@ pub async fn load(
         select r.run_id, r.sweep_id, s.name || '/' || r.number as "name!", s.pool, r.slots, r.priority,
             r.queue_order, r.state, r.attempt, r.not_before, r.stopping_since, r.outcome, r.cause, r.reason,
             r.tries_error, r.tries_infrastructure, r.last_error_step, r.last_error_signature, r.version,
-            a.placed_at as "placed_at?", a.lease_ends_at
+            a.placed_at as "placed_at?", a.started_at as "started_at?", a.lease_ends_at
          from picked join run r using (run_id) join sweep s using (sweep_id)
          left join attempt a on a.run_id = r.run_id and a.attempt = r.attempt"#,
         HEAD,
@@ -371,12 +381,8 @@ pub async fn load(
         .map(|run| (run.run.id, run))
         .collect();
     let ids: Vec<Uuid> = runs.keys().map(|id| Uuid::from_u128(id.0)).collect();
-    Ok(Rows {
-        now,
-        needs: needs(&mut *tx, &ids).await?,
-        sweeps: sweeps(&mut *tx, &ids).await?,
-        runs,
-    })
+    let sweeps = limit::sweeps(&mut *tx, &ids, (now, &runs)).await?;
+    Ok(Rows { now, needs: needs(&mut *tx, &ids).await?, sweeps, runs })
 }
 
 async fn needs(
@@ -405,28 +411,6 @@ async fn needs(
     Ok(needs)
 }
 
-async fn sweeps(
-    tx: impl PgExecutor<'_>,
-    runs: &[Uuid],
-) -> Result<BTreeMap<scheduler::SweepId, scheduler::Sweep>, sqlx::Error> {
-    let rows = sqlx::query!(
-        "select sweep_id, created_at, paused, parallel from sweep
-         where sweep_id in (select sweep_id from run where run_id = any($1))",
-        runs,
-    )
-    .fetch_all(tx)
-    .await?;
-    let sweep = rows.into_iter().map(|row| {
-        let sweep = scheduler::Sweep {
-            created_at: time(row.created_at),
-            paused: row.paused,
-            parallel: row.parallel.map(i32::unsigned_abs),
-        };
-        (scheduler::SweepId(row.sweep_id.as_u128()), sweep)
-    });
-    Ok(sweep.collect())
-}
-
 /// Without the pools the run's own does not matter.
 fn versioned(row: Row, pools: Option<&BTreeMap<String, PoolId>>) -> Versioned {
     let id = scheduler::RunId(row.run_id.as_u128());
@@ -440,8 +424,9 @@ fn versioned(row: Row, pools: Option<&BTreeMap<String, PoolId>>) -> Versioned {
     };
     let standing = scheduler::Standing { state: state(&row), tries: tries(&row) };
     let run = scheduler::Run { id, spec, standing };
+    let started_at = standing.state.attempt().and(row.started_at).map(time);
     let Row { version, pool, cause, reason, .. } = row;
-    Versioned { run, version, pool, cause, reason }
+    Versioned { run, version, started_at, pool, cause, reason }
 }
 
 fn state(row: &Row) -> State {

@@ -234,7 +234,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Goes on placing. */
+        /** Goes on placing. Errors that runs have in common are counted anew. */
         post: operations["resume_sweep"];
         delete?: never;
         options?: never;
@@ -556,6 +556,19 @@ export interface components {
             /** Format: int64 */
             step: number;
         };
+        /**
+         * @description Hours that attempts held their slots for, from a worker's start until its attempt is gone: hours
+         *     of GPUs, or of processor slots where a pool has no GPUs.
+         */
+        GpuHours: {
+            /**
+             * Format: double
+             * @description None: as many as it takes.
+             */
+            limit?: number | null;
+            /** Format: double */
+            used: number;
+        };
         /** @description What is never trained on. */
         Heldout: {
             /**
@@ -636,7 +649,7 @@ export interface components {
             decay_steps: number;
             /**
              * Format: double
-             * @description The last rate, as a share of the peak.
+             * @description The last rate, as a share of the peak; of an inverse square root the rate that it approaches.
              */
             floor: number;
             /** Format: double */
@@ -891,7 +904,7 @@ export interface components {
             sweep: string;
         };
         /** @enum {string} */
-        Schedule: "wsd" | "cosine" | "linear" | "constant";
+        Schedule: "wsd" | "cosine" | "linear" | "constant" | "inverse_sqrt";
         SeriesAnswer: {
             series: components["schemas"]["SeriesPoints"][];
         };
@@ -1014,7 +1027,15 @@ export interface components {
             counts: components["schemas"]["Counts"];
             /** Format: date-time */
             created_at: string;
+            gpu_hours: components["schemas"]["GpuHours"];
             name: string;
+            /** @description Why it is paused, where no person paused it. */
+            paused_because?: string | null;
+            /**
+             * Format: int32
+             * @description Runs of a sweep of higher priority are placed first.
+             */
+            priority: number;
             project: string;
             state: components["schemas"]["SweepState"];
             sweep_id: components["schemas"]["SweepId"];

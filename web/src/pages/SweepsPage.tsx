@@ -68,7 +68,7 @@ function SweepList({ sweeps }: { sweeps: SweepSummary[] }) {
               {sweep.project !== 'default' && <span className="muted"> in {sweep.project}</span>}
             </th>
             <td>
-              <StateWord state={sweep.state} />
+              <StateWord state={sweep.state} also={sweep.paused_because} />
             </td>
             <td className="number">{totalOf(sweep.counts)}</td>
             <td className="wide">

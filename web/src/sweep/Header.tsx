@@ -1,7 +1,7 @@
 import { Link } from 'wouter';
 import { api, type SweepState, type SweepView } from '../api/client';
 import type { LiveState } from '../api/live';
-import { ago, clock } from '../lib/format';
+import { ago, clock, short } from '../lib/format';
 import { CountsBar } from '../ui/CountsBar';
 import { LiveBadge } from '../ui/LiveBadge';
 import { StateWord } from '../ui/StateMark';
@@ -21,11 +21,17 @@ export function Header({ sweep, live }: { sweep: SweepView; live: LiveState }) {
         <Link href="/">Sweeps</Link> / {sweep.project}
       </p>
       <h1>{name}</h1>
-      <StateWord state={state} />
+      <StateWord state={state} also={sweep.paused_because} />
       <LiveBadge state={live} />
       <span className="muted" title={clock(sweep.updated_at)}>
         updated {ago(sweep.updated_at, now)}
       </span>
+      {sweep.gpu_hours.limit != null && (
+        <span className="muted" title="limits.gpu_hours in the sweep file">
+          {short(sweep.gpu_hours.used)} of {short(sweep.gpu_hours.limit)} GPU hours used
+        </span>
+      )}
+      {sweep.priority !== 0 && <span className="muted">priority {sweep.priority}</span>}
       <div className="actions">
         {state === 'paused' ? (
           <WishButton text="Resume" whyNot={undefined} send={() => api.wishSweep(name, 'resume')} />

@@ -5,7 +5,9 @@ use assay_api::spec::{Lr, Schedule};
 /// The rate of the update that follows `step` updates, in a run of `steps`.
 ///
 /// The warmup rises linearly from 0 (which no step is spent on) to the peak, which step
-/// `warmup_steps` is the first to have. Every decay would reach the floor at step `steps`.
+/// `warmup_steps` is the first to have. Every decay would reach the floor at step `steps`, but the
+/// inverse square root: floor + (1 - floor) sqrt(w / n) at the n-th update, the peak at the w-th
+/// (1706.03762, section 5.3; the floor as OLMo-core has it).
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "a run has fewer than 2^52 steps")]
 pub fn lr_at(lr: &Lr, steps: u64, step: u64) -> f64 {
@@ -13,7 +15,7 @@ pub fn lr_at(lr: &Lr, steps: u64, step: u64) -> f64 {
     let begin = match lr.schedule {
         Schedule::Wsd | Schedule::Linear => decay_begin(lr, steps),
         Schedule::Cosine => lr.warmup_steps,
-        Schedule::Constant => steps,
+        Schedule::Constant | Schedule::InverseSqrt => steps,
     };
     let done = if step <= begin {
         0.0
@@ -25,6 +27,7 @@ pub fn lr_at(lr: &Lr, steps: u64, step: u64) -> f64 {
         Schedule::Linear => 1.0 - done,
         Schedule::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * done).cos()),
         Schedule::Constant => 1.0,
+        Schedule::InverseSqrt => ((lr.warmup_steps + 1) as f64 / (step + 1) as f64).sqrt().min(1.0),
     };
     lr.peak * warmed.min(lr.floor + (1.0 - lr.floor) * left)
 }
@@ -41,7 +44,8 @@ pub fn state_to_keep(lr: &Lr, steps: u64) -> Option<u64> {
     let begin = decay_begin(lr, steps);
     match lr.schedule {
         Schedule::Wsd | Schedule::Linear => (0 < begin && begin < steps).then_some(begin),
-        Schedule::Cosine | Schedule::Constant => None,
+        // its end is the beginning of a decay, wherever that comes
+        Schedule::Cosine | Schedule::Constant | Schedule::InverseSqrt => None,
     }
 }
 
@@ -90,6 +94,19 @@ mod tests {
         }
     }
 
+    /// Peak 2 at the fourth update, floor 0.1: at 9, 16, 36 and 400 the root is 2/3, 1/2, 1/3 and 1/10.
+    #[test]
+    fn an_inverse_square_root_halves_at_four_times_its_warmup() {
+        let lr = lr(Schedule::InverseSqrt);
+        let table = [(1, 0.5), (3, 1.5), (4, 2.0), (9, 1.4), (16, 1.1), (36, 0.8), (400, 0.38)];
+        for (update, expected) in table {
+            for steps in [400, 100_000] {
+                let got = lr_at(&lr, steps, update - 1);
+                assert!((got - expected).abs() < 1e-12, "update {update} of {steps}: {got}");
+            }
+        }
+    }
+
     #[test]
     fn a_decay_without_a_floor_would_end_at_zero() {
         let lr = Lr { floor: 0.0, warmup_steps: 0, ..lr(Schedule::Wsd) };
@@ -114,6 +131,7 @@ mod tests {
         assert_eq!(state_to_keep(&lr(Schedule::Wsd), 12), Some(8));
         assert_eq!(state_to_keep(&lr(Schedule::Linear), 12), Some(8));
         assert_eq!(state_to_keep(&lr(Schedule::Cosine), 12), None);
+        assert_eq!(state_to_keep(&lr(Schedule::InverseSqrt), 12), None);
         assert_eq!(state_to_keep(&Lr { decay_steps: 12, ..lr(Schedule::Wsd) }, 12), None);
         assert_eq!(state_to_keep(&Lr { decay_steps: 0, ..lr(Schedule::Wsd) }, 12), None);
     }

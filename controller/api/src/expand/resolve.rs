@@ -4,6 +4,7 @@
 
 mod eval;
 mod mixture;
+mod peak;
 mod schedule;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,8 @@ pub(super) struct Origin {
     pub(super) preset: Option<&'static Preset>,
     /// The context it was made for or trained with.
     pub(super) context: Option<u32>,
+    /// The peak of the rate that its weights were trained with.
+    pub(super) peak: Option<f64>,
 }
 
 /// What a run may take from around it.
@@ -56,7 +59,7 @@ pub(super) fn resolve(
     path: &str,
     errors: &mut Errors,
 ) -> Option<(TrainSpec, Origin)> {
-    let mut origin = origin(&draft.model.value, around.origins);
+    let mut origin = origin(draft, around.origins);
     let data = data(&draft.data, pins, around, errors);
     let train = train(draft, origin, around.context, path, errors);
     let (data, train) = (data?, train?);
@@ -66,20 +69,25 @@ pub(super) fn resolve(
         Model::From(folder) => Model::From(absolute(folder, &around.context.folder)),
         model @ (Model::Preset(_) | Model::Run(_)) => model.clone(),
     };
-    origin.context = Some(train.context);
+    (origin.context, origin.peak) = (Some(train.context), Some(train.lr.peak));
     let tokenizer = draft.tokenizer.unwrap_or(Tokenizer::Bytes);
     Some((TrainSpec { model, tokenizer, data, train, eval }, origin))
 }
 
-fn origin(model: &Model, origins: &BTreeMap<String, Origin>) -> Origin {
-    match model {
+fn origin(draft: &RunDraft, origins: &BTreeMap<String, Origin>) -> Origin {
+    let written = draft.pretraining_lr;
+    match &draft.model.value {
         Model::Preset(name) => {
             let preset = preset::find(name);
-            Origin { preset, context: preset.map(|preset| preset.context) }
+            Origin { preset, context: preset.map(|preset| preset.context), peak: None }
         }
-        Model::From(_) => Origin { preset: None, context: None },
+        Model::From(folder) => {
+            Origin { preset: None, context: None, peak: written.or_else(|| peak::known(folder)) }
+        }
         Model::Run(name) => {
-            *origins.get(name).expect("names of runs were checked, and are resolved in order")
+            let origin =
+                origins.get(name).expect("names of runs were checked, and are resolved in order");
+            Origin { peak: written.or(origin.peak), ..*origin }
         }
     }
 }
@@ -129,7 +137,9 @@ fn train(
     let batch = sequences * u64::from(length);
     let fitting = draft.micro_batch.unwrap_or_else(|| (PASS_TOKENS / length).max(1));
     let steps = draft.tokens.div_ceil(batch).max(1);
-    let lr = schedule::lr(&draft.lr, steps, &format!("{path}.train.lr"), errors)?;
+    let lr_path = format!("{path}.train.lr");
+    let peak = peak::resolve(&draft.lr.peak, &run.model.value, origin.peak, &lr_path, errors)?;
+    let lr = schedule::lr(&draft.lr, peak, steps, &lr_path, errors)?;
     Some(Train {
         tokens: draft.tokens,
         context: length,

@@ -6,6 +6,7 @@ use super::draft::{check_name, few};
 use super::errors::{Errors, Place, did_you_mean};
 use super::fields::{entries, join};
 use super::limits::EXCLUSIONS_MAX;
+use super::range::{Range, is_range};
 use super::value;
 use super::yaml::{Content, Entry, Node};
 use crate::expand::POINTS_MAX;
@@ -47,6 +48,8 @@ const SHORT: [(&str, &str); 4] =
 const SHORT_MIX: &str = "mix.";
 pub(crate) const MIXTURE: &str = "data.mixture.";
 pub(crate) const SEED: &str = "train.seed";
+/// A rate as a ratio of the peak that the base was pretrained with.
+pub(crate) const OF_BASE: &str = "of_base";
 
 /// One axis: a path with its values.
 #[derive(Clone, Debug)]
@@ -55,7 +58,11 @@ pub(crate) struct Axis {
     /// The short name where the path has one.
     pub(crate) label: String,
     pub(crate) place: Place,
+    /// No two are equal. Of a range: what was drawn.
     pub(crate) values: Vec<AxisValue>,
+    /// The values as `axes` has them one after the other, by index: `zip` walks them so.
+    pub(crate) written: Vec<usize>,
+    pub(crate) range: Option<Range>,
 }
 
 #[derive(Clone, Debug)]
@@ -74,6 +81,30 @@ pub(crate) struct Exclusion {
 }
 
 impl Axis {
+    pub(crate) fn new(path: String, place: Place) -> Self {
+        let label = short_name(&path);
+        Self { path, label, place, values: Vec::new(), written: Vec::new(), range: None }
+    }
+
+    /// Adds a value unless an equal one is there; returns its index.
+    pub(crate) fn add(&mut self, node: &Node) -> usize {
+        let value = self.value_of(node);
+        let known = self.values.iter().position(|other| other.json == value.json);
+        known.unwrap_or_else(|| {
+            self.values.push(value);
+            self.values.len() - 1
+        })
+    }
+
+    /// Whether the points of `list` name it, and not `axes`.
+    pub(crate) fn is_of_points(&self) -> bool {
+        self.written.is_empty() && self.range.is_none()
+    }
+
+    pub(crate) fn is_seed(&self) -> bool {
+        self.path == SEED
+    }
+
     /// The source whose share it varies.
     pub(crate) fn mixture_source(&self) -> Option<&str> {
         self.path.strip_prefix(MIXTURE)
@@ -84,27 +115,38 @@ impl Axis {
     }
 }
 
+impl AxisValue {
+    /// Its number without the unit, or its ratio; NaN: it is a word.
+    pub(crate) fn number(&self) -> f64 {
+        let Content::Plain(text) = &ratio_of(&self.node).unwrap_or(&self.node).content else {
+            return f64::NAN;
+        };
+        let digits = text.trim_end_matches("steps").trim_end();
+        let count = || value::counted(digits).map(value::as_float);
+        let number = value::percent(digits).or_else(count).or_else(|| value::decimal(digits));
+        number.unwrap_or(f64::NAN)
+    }
+}
+
+/// What stands in `{of_base: …}` where that is all.
+pub(crate) fn ratio_of(node: &Node) -> Option<&Node> {
+    match &node.content {
+        Content::Map(only) if only.len() == 1 && only[0].key == OF_BASE => Some(&only[0].value),
+        Content::Null
+        | Content::Plain(_)
+        | Content::Quoted(_)
+        | Content::List(_)
+        | Content::Map(_) => None,
+    }
+}
+
 /// Every axis whose path is known; `base` says which sources there are.
 pub(crate) fn read_axes(node: &Node, base: &Node, errors: &mut Errors) -> Vec<Axis> {
     let sources = source_names(base);
     let mut axes: Vec<Axis> = Vec::new();
     for entry in entries(node, "axes", errors).unwrap_or_default() {
         let shown = join("axes", &entry.key);
-        let path = match full_path(&entry.key, &sources) {
-            Ok(path) => path,
-            Err(message) => {
-                errors.add(entry.place, &shown, message);
-                continue;
-            }
-        };
-        if let Some(other) = axes.iter().find(|axis| overlap(&axis.path, &path)) {
-            let message = format!(
-                "overlaps with the axis `{}` on line {}: both set `{path}`",
-                other.label, other.place.line
-            );
-            errors.add(entry.place, &shown, message);
-            continue;
-        }
+        let Some(path) = new_path(entry, &axes, &sources, &shown, errors) else { continue };
         if let Some(axis) = read_axis(entry, path, &shown, errors) {
             axes.push(axis);
         }
@@ -112,47 +154,71 @@ pub(crate) fn read_axes(node: &Node, base: &Node, errors: &mut Errors) -> Vec<Ax
     axes
 }
 
+/// The path that a key names, unless an axis sets it already.
+pub(crate) fn new_path(
+    entry: &Entry,
+    axes: &[Axis],
+    sources: &[&str],
+    shown: &str,
+    errors: &mut Errors,
+) -> Option<String> {
+    let path = full_path(&entry.key, sources);
+    let path = path.map_err(|message| errors.add(entry.place, shown, message)).ok()?;
+    if let Some(other) = axes.iter().find(|axis| overlap(&axis.path, &path)) {
+        let message = format!(
+            "overlaps with the axis `{}` on line {}: both set `{path}`",
+            other.label, other.place.line
+        );
+        errors.add(entry.place, shown, message);
+        return None;
+    }
+    Some(path)
+}
+
 fn read_axis(entry: &Entry, path: String, shown: &str, errors: &mut Errors) -> Option<Axis> {
-    let place = entry.value.place;
-    match &entry.value.content {
+    // `{of_base: [0.1, 0.3]}` is `[{of_base: 0.1}, {of_base: 0.3}]`
+    let (node, of_base) = match ratio_of(&entry.value) {
+        Some(ratios) => (ratios, true),
+        None => (&entry.value, false),
+    };
+    let mut axis = Axis::new(path, entry.place);
+    match &node.content {
         Content::List(nodes) if nodes.is_empty() => {
-            errors.add(place, shown, "an empty axis gives no runs; write at least one value");
-            None
+            errors.add(node.place, shown, "an empty axis gives no runs; write at least one value");
+            return None;
         }
         Content::List(nodes) if POINTS_MAX < nodes.len() => {
             let n = nodes.len();
-            errors.add(
-                place,
-                shown,
-                format!("{n} values; a sweep has at most {POINTS_MAX} points"),
-            );
-            None
+            let message = format!("{n} values; a sweep has at most {POINTS_MAX} points");
+            errors.add(node.place, shown, message);
+            return None;
         }
         Content::List(nodes) => {
-            let label = short_name(&path);
-            let mut axis = Axis { path, label, place: entry.place, values: Vec::new() };
             for node in nodes {
-                let value = axis.value_of(node);
-                if axis.values.iter().all(|other| other.json != value.json) {
-                    axis.values.push(value);
-                }
+                let index = axis.add(&wrapped(node.clone(), of_base));
+                axis.written.push(index);
             }
-            Some(axis)
         }
-        Content::Map(entries) if entries.iter().any(|entry| entry.key == "of_base") => {
-            errors.add(
-                place,
-                shown,
-                "`of_base` is not there yet; write the rates themselves, for example [3e-4, 1e-3]",
-            );
-            None
+        Content::Map(_) if is_range(node) => {
+            axis.range = Some(Range::read(node, &axis.path, of_base, shown, errors)?);
         }
         Content::Null | Content::Plain(_) | Content::Quoted(_) | Content::Map(_) => {
-            let found = entry.value.describe();
-            errors.add(place, shown, format!("expected a list of values, found {found}"));
-            None
+            let found = node.describe();
+            errors.add(node.place, shown, format!("expected a list of values, found {found}"));
+            return None;
         }
     }
+    Some(axis)
+}
+
+/// `0.1`, or `{of_base: 0.1}`.
+pub(crate) fn wrapped(node: Node, of_base: bool) -> Node {
+    if !of_base {
+        return node;
+    }
+    let place = node.place;
+    let entry = Entry { key: OF_BASE.to_owned(), place, value: node };
+    Node { place, content: Content::Map(vec![entry]) }
 }
 
 pub(crate) fn read_exclusions(
@@ -210,6 +276,12 @@ fn exclusion_match(
         return None;
     };
     let axis = &axes[index];
+    if axis.range.is_some() {
+        let message =
+            "what is drawn from a range cannot be left out by its value; narrow the range";
+        errors.add(entry.place, shown, message);
+        return None;
+    }
     let wanted = axis.value_of(&entry.value);
     let base_value = base.at(&axis.path).map(|node| axis.value_of(node).json);
     if axis.values.iter().all(|value| value.json != wanted.json)
@@ -246,7 +318,7 @@ pub(crate) fn with_value(run: &Node, path: &str, value: &Node, place: Place) -> 
     Node { place: run.place, content: Content::Map(entries) }
 }
 
-fn full_path(written: &str, sources: &[&str]) -> Result<String, String> {
+pub(crate) fn full_path(written: &str, sources: &[&str]) -> Result<String, String> {
     if let Some((_, path)) = SHORT.iter().find(|(short, _)| *short == written) {
         return Ok((*path).to_owned());
     }
@@ -299,7 +371,7 @@ fn full_path(written: &str, sources: &[&str]) -> Result<String, String> {
 const HELDOUT_FIXED: &str =
     "the held-out part must be equal for all runs, or they cannot be compared";
 
-fn source_names(base: &Node) -> Vec<&str> {
+pub(crate) fn source_names(base: &Node) -> Vec<&str> {
     match base.at("data.sources").map(|node| &node.content) {
         Some(Content::Map(entries)) => entries.iter().map(|entry| entry.key.as_str()).collect(),
         _ => Vec::new(),
@@ -320,8 +392,11 @@ fn short_name(path: &str) -> String {
 }
 
 /// The value as JSON, so that two spellings of one number are equal. A share of the steps stays as
-/// written: its unit is part of what it says.
+/// written: its unit is part of what it says; and a ratio of the base's rate is `0.1x`.
 pub(crate) fn json_of(node: &Node, path: &str) -> Value {
+    if let Some(ratio) = ratio_of(node) {
+        return Value::from(format!("{}x", json_of(ratio, path)));
+    }
     match &node.content {
         Content::Null => Value::Null,
         Content::Quoted(text) => Value::from(text.as_str()),
@@ -359,6 +434,9 @@ pub(crate) fn json_number(number: f64) -> Value {
 }
 
 fn text_of(node: &Node) -> String {
+    if let Some(ratio) = ratio_of(node) {
+        return format!("{}x", text_of(ratio));
+    }
     match &node.content {
         Content::Null => "none".to_owned(),
         Content::Plain(text) | Content::Quoted(text) => text.clone(),

@@ -14,11 +14,13 @@ use crate::preset;
 use crate::spec::{Model, Tokenizer};
 
 pub(crate) use data::{DataDraft, SourceDraft};
-pub(crate) use train::{LrDraft, TrainDraft};
+pub(crate) use train::{LrDraft, Peak, TrainDraft};
 
 #[derive(Clone, Debug)]
 pub(crate) struct RunDraft {
     pub(crate) model: Placed<Model>,
+    /// The peak that the model's weights were trained with, as the file says it.
+    pub(crate) pretraining_lr: Option<f64>,
     pub(crate) tokenizer: Option<Tokenizer>,
     pub(crate) data: DataDraft,
     pub(crate) train: TrainDraft,
@@ -41,7 +43,8 @@ const RUN: Keys = Keys {
     known: &["model", "tokenizer", "data", "train", "eval"],
     later: &["merge", "command", "evaluate"],
 };
-const MODEL: Keys = Keys { known: &["preset", "from", "run"], later: &["pretraining_lr"] };
+const MODEL: Keys = Keys { known: &["preset", "from", "run", PRETRAINING_LR], later: &[] };
+const PRETRAINING_LR: &str = "pretraining_lr";
 const EVAL: Keys =
     Keys { known: &["heldout_every", "tasks"], later: &["heldout_at", "suite", "generate"] };
 const TASK: Keys = Keys { known: &["path", "every"], later: &["at", "fewshot", "limit"] };
@@ -57,7 +60,7 @@ impl RunDraft {
         let fields = Fields::open(node, path, RUN, errors)?;
         let model = model(&fields, first, errors);
         let tokenizer = fields.value("tokenizer", tokenizer, errors);
-        if let (Some(Placed { value: Model::From(_), place }), None) =
+        if let (Some((Placed { value: Model::From(_), place }, _)), None) =
             (&model, fields.entry("tokenizer"))
         {
             errors.add(
@@ -80,7 +83,8 @@ impl RunDraft {
             None => EvalDraft::default(),
         };
         let tokenizer = tokenizer.map(|placed| placed.value);
-        Some(Self { model: model?, tokenizer, data: data?, train: train?, eval })
+        let (model, pretraining_lr) = model?;
+        Some(Self { model, pretraining_lr, tokenizer, data: data?, train: train?, eval })
     }
 }
 
@@ -100,7 +104,12 @@ fn section<'n>(
 
 const MODEL_EXPECTED: &str = "{preset: llama-1m}, {from: ./folder} or {run: name of a `first` run}";
 
-fn model(fields: &Fields<'_>, first: &[String], errors: &mut Errors) -> Option<Placed<Model>> {
+/// The model, and the peak that its weights were trained with where the file says it.
+fn model(
+    fields: &Fields<'_>,
+    first: &[String],
+    errors: &mut Errors,
+) -> Option<(Placed<Model>, Option<f64>)> {
     let missing = format!("no default for model: write {MODEL_EXPECTED}");
     let (node, path) = section(fields, "model", &missing, errors)?;
     if !matches!(node.content, Content::Map(_)) {
@@ -109,8 +118,8 @@ fn model(fields: &Fields<'_>, first: &[String], errors: &mut Errors) -> Option<P
         return None;
     }
     let fields = Fields::open(node, &path, MODEL, errors)?;
-    let written: Vec<&str> =
-        MODEL.known.iter().copied().filter(|key| fields.entry(key).is_some()).collect();
+    let origins = MODEL.known.iter().copied().filter(|key| *key != PRETRAINING_LR);
+    let written: Vec<&str> = origins.filter(|key| fields.entry(key).is_some()).collect();
     if written.len() != 1 {
         let found = if written.is_empty() {
             "none of them".to_owned()
@@ -125,7 +134,13 @@ fn model(fields: &Fields<'_>, first: &[String], errors: &mut Errors) -> Option<P
     let from = fields.value("from", folder, errors).map(|path| path.value).map(Model::From);
     let run = fields.value("run", |node| run_name(node, first), errors);
     let run = run.map(|name| Model::Run(name.value));
-    Some(Placed { value: preset.or(from).or(run)?, place: node.place })
+    let pretraining_lr = fields.value(PRETRAINING_LR, value::above_zero, errors);
+    if let (Some(_), Some(Placed { place, .. })) = (&preset, pretraining_lr) {
+        let message = "a preset is trained from scratch: it was not pretrained with any rate";
+        errors.add(place, &join(&path, PRETRAINING_LR), message);
+    }
+    let model = Placed { value: preset.or(from).or(run)?, place: node.place };
+    Some((model, pretraining_lr.map(|rate| rate.value)))
 }
 
 fn preset_name(node: &Node) -> value::Read<String> {

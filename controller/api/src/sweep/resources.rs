@@ -34,11 +34,23 @@ pub struct Resources {
     /// How long one attempt may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Seconds>,
+    /// Runs of a sweep of higher priority are placed first.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub priority: i16,
 }
 
 const RESOURCES: Keys = Keys {
-    known: &["pool", "queue", "priority_class", "memory", "cpu", "node_selector", "deadline"],
-    later: &["gpu", "gpus", "image", "priority"],
+    known: &[
+        "pool",
+        "queue",
+        "priority",
+        "priority_class",
+        "memory",
+        "cpu",
+        "node_selector",
+        "deadline",
+    ],
+    later: &["gpu", "gpus", "image"],
 };
 
 impl Default for Resources {
@@ -51,6 +63,7 @@ impl Default for Resources {
             cpu: None,
             node_selector: BTreeMap::new(),
             deadline: None,
+            priority: 0,
         }
     }
 }
@@ -76,7 +89,22 @@ pub(super) fn read(file: &Fields<'_>, errors: &mut Errors) -> Resources {
         deadline: fields
             .value("deadline", |node| Seconds::parse(&value::text(node)?), errors)
             .map(|deadline| deadline.value),
+        priority: fields.value("priority", priority, errors).map_or(0, |priority| priority.value),
     }
+}
+
+fn priority(node: &Node) -> value::Read<i16> {
+    const EXPECTED: &str = "a whole number from -100 to 100; higher goes first";
+    let text = value::text(node)?;
+    match text.parse() {
+        Ok(priority) if (-100..=100).contains(&priority) => Ok(priority),
+        _ => Err(format!("expected {EXPECTED}, found `{text}`")),
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes what it asks about so")]
+fn is_zero(priority: &i16) -> bool {
+    *priority == 0
 }
 
 /// A name as Kubernetes takes it for objects (RFC 1123).

@@ -249,7 +249,9 @@ fn plain<'n>(node: &'n Node, expected: &str) -> Read<&'n str> {
             "expected {expected}, found the quoted text \"{text}\"; write it without quotes"
         )),
         Content::Map(entries) if entries.iter().any(|entry| entry.key == "of_base") => {
-            Err(format!("`of_base` is not there yet; expected {expected}"))
+            Err(format!(
+                "`of_base` stands by itself, and for `train.lr.peak` only; expected {expected}"
+            ))
         }
         Content::Null | Content::List(_) | Content::Map(_) => {
             Err(format!("expected {expected}, found {}", node.describe()))
@@ -288,6 +290,12 @@ pub(crate) fn counted(text: &str) -> Option<u64> {
     // A decimal fraction has no exact double: 1.1 * 1e6 may miss 1,100,000 by an ulp or two.
     let is_whole = (value - whole).abs() <= 4.0 * f64::EPSILON * value.abs();
     (is_whole && (0.0..COUNT_MAX).contains(&whole)).then(|| rounded(whole))
+}
+
+/// Rounded to so many significant digits, in decimals: the double nearest to what they say.
+pub(crate) fn significant(value: f64, n_digits: usize) -> f64 {
+    let text = format!("{value:.*e}", n_digits - 1);
+    text.parse().expect("what is printed as a number is one")
 }
 
 /// Without the dust of binary fractions: 0.07 * 100 shows as 7.

@@ -15,10 +15,30 @@ pub struct SweepSummary {
     pub project: String,
     pub name: String,
     pub state: SweepState,
+    /// Why it is paused, where no person paused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_because: Option<String>,
+    /// Runs of a sweep of higher priority are placed first.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub priority: i16,
+    #[serde(default)]
+    #[schema(required = true)]
+    pub gpu_hours: GpuHours,
     pub counts: Counts,
     pub created_at: DateTime<Utc>,
     /// Last time anything in it changed.
     pub updated_at: DateTime<Utc>,
+}
+
+/// Hours that attempts held their slots for, from a worker's start until its attempt is gone: hours
+/// of GPUs, or of processor slots where a pool has no GPUs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct GpuHours {
+    pub used: f64,
+    /// None: as many as it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<f64>,
 }
 
 /// Derived from the runs, except `paused`.

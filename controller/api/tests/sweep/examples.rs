@@ -1,11 +1,15 @@
 //! The files that users start from.
 
-use assay_api::spec::{Model, RunSpec};
+use std::collections::{BTreeMap, BTreeSet};
+
+use assay_api::expand::PlannedRun;
+use assay_api::spec::{Model, RunSpec, TrainSpec};
 use assay_api::view::RunKind;
 
 use super::{expansion, points, train};
 
 const QUICKSTART: &str = include_str!("../../../../examples/quickstart.yaml");
+const E_LLAMA: &str = include_str!("../../../../examples/e-llama.yaml");
 const OWN_TEXT: &str = include_str!("../../../../examples/own-text.yaml");
 
 #[test]
@@ -38,8 +42,54 @@ fn own_text_varies_each_axis_alone_in_two_seeds() {
 }
 
 #[test]
+fn the_study_varies_rate_share_language_and_size_alone_in_three_seeds() {
+    let expansion = expansion(E_LLAMA);
+    // The base, four rates, six mixtures and one size.
+    assert_eq!(points(&expansion).len(), 12 * 3);
+    let domain = |run: &PlannedRun| {
+        let mixture = &train(run).data.mixture;
+        ((mixture["listings"] + mixture["shop"]) * 1e4).round() / 1e4
+    };
+    let shares: BTreeSet<String> =
+        points(&expansion).iter().map(|run| domain(run).to_string()).collect();
+    assert_eq!(shares.into_iter().collect::<Vec<_>>(), ["0", "0.25", "0.5", "0.75", "1"]);
+    let general = |run: &PlannedRun| train(run).data.mixture["other"] / (1.0 - domain(run));
+    let languages: BTreeSet<String> = points(&expansion)
+        .iter()
+        .filter(|run| domain(run) < 1.0)
+        .map(|run| format!("{:.2}", general(run)))
+        .collect();
+    assert_eq!(languages.into_iter().collect::<Vec<_>>(), ["0.00", "0.10", "0.30"]);
+}
+
+#[test]
+fn the_study_carries_the_ratio_and_not_the_rate_to_the_larger_model() {
+    let expansion = expansion(E_LLAMA);
+    let rates: BTreeMap<String, f64> = points(&expansion)
+        .iter()
+        .filter(|run| domain_is_half(train(run)) && train(run).train.seed == 1)
+        .map(|run| {
+            (
+                format!("{:?} {}", train(run).model, run.axes["train.lr.peak"]),
+                train(run).train.lr.peak,
+            )
+        })
+        .collect();
+    assert_eq!(rates[r#"Run("base-6m") "0.1x""#], 3e-4);
+    assert_eq!(rates[r#"Run("base-6m") "10x""#], 3e-2);
+    assert_eq!(rates[r#"Run("base-30m") "0.1x""#], 1.5e-4);
+    let limits = expansion.limits;
+    assert_eq!((limits.gpu_hours, limits.same_error), (Some(1_500.0), Some(3)));
+    assert_eq!(expansion.resources.pool, "cluster");
+}
+
+fn domain_is_half(spec: &TrainSpec) -> bool {
+    (spec.data.mixture["listings"] + spec.data.mixture["shop"] - 0.5).abs() < 1e-9
+}
+
+#[test]
 fn every_spec_of_the_examples_survives_json() {
-    for text in [QUICKSTART, OWN_TEXT] {
+    for text in [QUICKSTART, OWN_TEXT, E_LLAMA] {
         for run in expansion(text).runs {
             let json = serde_json::to_string(&run.spec).unwrap();
             assert_eq!(serde_json::from_str::<RunSpec>(&json).unwrap(), run.spec);

@@ -5,6 +5,8 @@ mod defaults;
 mod designs;
 mod examples;
 mod mutations;
+mod of_base;
+mod points;
 mod properties;
 mod schema;
 

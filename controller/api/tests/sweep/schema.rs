@@ -69,7 +69,7 @@ fn known(path: &str, after: &str, until: [char; 1]) -> BTreeSet<String> {
     let list = list.unwrap_or_else(|| panic!("nothing is said of {path}: {errors:?}"));
     list.split(until)
         .next()
-        .unwrap()
+        .expect("there is always a first part")
         .replace(" found `zzzzzz`", "")
         .split(',')
         .map(str::trim)

@@ -190,9 +190,9 @@ fn show(view: &SweepView, metrics: &[String], by: Option<&str>) -> String {
         words::sweep_state(summary.state),
         words::counts(&summary.counts)
     );
+    text.push_str(&words::limits(summary));
     for axis in &view.axes {
-        let values: Vec<_> = axis.values.iter().map(plain).collect();
-        text.push_str(&format!("  {}: {}\n", axis.label, values.join(", ")));
+        text.push_str(&format!("  {}: {}\n", axis.label, words::values(&axis.values)));
     }
     let arms = ranked(&view.runs, by);
     if !arms.is_empty() {
@@ -250,10 +250,6 @@ fn cell(arm: &Arm<'_>, baseline: Option<&Arm<'_>>, metric: &str) -> String {
 fn short(metric: &str) -> String {
     let name = metric.split_once('/').map_or(metric, |(_, name)| name);
     name.replace("bits_per_byte", "bits/byte").replacen('/', " ", 1)
-}
-
-fn plain(value: &serde_json::Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 #[cfg(test)]

@@ -82,7 +82,10 @@ fn list(sweeps: &[SweepSummary]) -> String {
             words::sweep_state(sweep.state).to_owned(),
             format!("{}/{}", words::ended(counts), words::total(counts)),
             format!("{} ago", words::duration(now - sweep.updated_at)),
-            words::counts(counts),
+            match &sweep.paused_because {
+                Some(why) => format!("{}; paused: {why}", words::counts(counts)),
+                None => words::counts(counts),
+            },
         ]);
     }
     table.text()

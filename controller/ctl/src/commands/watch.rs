@@ -160,10 +160,11 @@ fn picture(view: &SweepView, runs_max: usize) -> String {
     let percent = (done * 100).checked_div(of).unwrap_or(0);
     let filled = usize::try_from(percent).map_or(0, |percent| percent * BAR_WIDTH / 100);
     let mut text = format!(
-        "{}: {}, {}\n[{}{}] {}%\n\n",
+        "{}: {}, {}\n{}[{}{}] {}%\n\n",
         summary.name,
         words::sweep_state(summary.state),
         words::counts(&summary.counts),
+        words::limits(summary),
         "#".repeat(filled),
         "-".repeat(BAR_WIDTH - filled),
         percent,

@@ -95,15 +95,25 @@ pub(crate) fn need(id: u128, outcome: Option<Outcome>) -> Need {
     Need { run: RunId(id), name: format!("sweep/{id}"), outcome }
 }
 
+/// A sweep without limits.
+pub(crate) fn sweep_of(created_at: i64) -> Sweep {
+    Sweep {
+        created_at: Time(created_at),
+        paused: false,
+        parallel: None,
+        slot_time: None,
+        same_error: None,
+    }
+}
+
 /// A world with one local pool and two sweeps.
 pub(crate) fn world(capacity: u32) -> World {
-    let sweep = |created_at| Sweep { created_at: Time(created_at), paused: false, parallel: None };
     World {
         now: NOW,
         reports_since: Time(0),
         runs: BTreeMap::new(),
         needs: BTreeMap::new(),
-        sweeps: BTreeMap::from([(OLD_SWEEP, sweep(1)), (NEW_SWEEP, sweep(2))]),
+        sweeps: BTreeMap::from([(OLD_SWEEP, sweep_of(1)), (NEW_SWEEP, sweep_of(2))]),
         pools: BTreeMap::from([(LOCAL, pool("local", capacity))]),
     }
 }

@@ -1,6 +1,7 @@
 //! What the simulation cannot know: who goes first, what is borne, and in which words.
 
 mod fixtures;
+mod limits;
 
 use assay_scheduler::{
     Attempt, AttemptSeen, Cause, Event, Exit, Loss, Observed, Obstacle, Outcome, Patience, Plan,
@@ -313,8 +314,8 @@ fn whoever_waits_for_something_else_blocks_nobody() {
         .with(run(1).taking(3))
         .with(run(2).needing(9, None))
         .with(run(3).not_before(Time(NOW.0 + 1)))
-        .with_sweep(SweepId(5), Sweep { created_at: Time(0), paused: true, parallel: None })
-        .with_sweep(SweepId(6), Sweep { created_at: Time(0), paused: false, parallel: Some(1) })
+        .with_sweep(SweepId(5), Sweep { paused: true, ..sweep_of(0) })
+        .with_sweep(SweepId(6), Sweep { parallel: Some(1), ..sweep_of(0) })
         .with(run(4).of(SweepId(5)))
         .with(run(5).of(SweepId(6)))
         .with(run(6).of(SweepId(6)))
@@ -335,7 +336,7 @@ fn whoever_waits_for_something_else_blocks_nobody() {
 
 #[test]
 fn stopping_runs_count_against_the_parallel_limit() {
-    let sweep = Sweep { created_at: Time(0), paused: false, parallel: Some(2) };
+    let sweep = Sweep { parallel: Some(2), ..sweep_of(0) };
     let world = world(9)
         .with_sweep(OLD_SWEEP, sweep)
         .with(run(1).started(in_time()))

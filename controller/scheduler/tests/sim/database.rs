@@ -8,6 +8,7 @@ use assay_scheduler::{
 };
 
 use crate::LEASE_MS;
+use crate::ledger::Ledger;
 use crate::random::Random;
 
 pub(crate) struct Database {
@@ -19,6 +20,7 @@ pub(crate) struct Database {
     /// Attempts whose worker was let in.
     started: BTreeSet<(RunId, Attempt)>,
     last_heard: BTreeMap<(RunId, Attempt), Time>,
+    pub(crate) ledger: Ledger,
     /// Kinds of steps that were taken.
     pub(crate) happened: BTreeSet<&'static str>,
 }
@@ -40,7 +42,10 @@ impl Database {
         let sweeps = (0..=random.below(2)).map(|id| {
             let parallel = random.one_in(2).then(|| 1 + random.below(4));
             let created_at = Time(random.below(3).into());
-            (SweepId(id.into()), Sweep { created_at, paused: false, parallel })
+            let mut sweep =
+                Sweep { created_at, paused: false, parallel, slot_time: None, same_error: None };
+            Ledger::limit(&mut sweep, random);
+            (SweepId(id.into()), sweep)
         });
         let sweeps: BTreeMap<_, _> = sweeps.collect();
         let ids: Vec<_> = sweeps.keys().copied().collect();
@@ -66,6 +71,7 @@ impl Database {
             sweeps,
             started: BTreeSet::new(),
             last_heard: BTreeMap::new(),
+            ledger: Ledger::default(),
             happened: BTreeSet::new(),
         }
     }
@@ -97,7 +103,12 @@ impl Database {
             }
         }
         let (now, reports_since) = (self.now, self.reports_since);
-        let (sweeps, pools) = (self.sweeps.clone(), BTreeMap::new());
+        let active = || self.rows.values().map(|row| &row.run);
+        let sweeps = self
+            .sweeps
+            .iter()
+            .map(|(id, sweep)| (*id, self.ledger.of_sweep(*id, *sweep, active(), self.now)));
+        let (sweeps, pools) = (sweeps.collect(), BTreeMap::new());
         World { now, reports_since, runs, needs, sweeps, pools }
     }
 
@@ -148,12 +159,23 @@ impl Database {
         self.happened.insert(kind(event));
         row.account(before, event);
         row.check_after(self.seed, before, event);
+        self.ledger.note(&row.run, before, event, self.now);
         if let Event::Start { attempt, .. } = event {
             let is_first = self.started.insert((id, attempt));
             assert!(is_first, "seed {}: {id:?} {attempt:?} was started twice", self.seed);
             self.last_heard.insert((id, attempt), self.now);
         }
         Ok(())
+    }
+
+    /// Pauses a sweep if its runs still fail alike: somebody may have let it go on meanwhile.
+    pub(crate) fn pause(&mut self, id: SweepId) {
+        let sweep = self.sweeps.get_mut(&id).expect("known sweep");
+        let limit = sweep.same_error.map_or(u32::MAX, |seen| seen.limit);
+        if limit <= self.ledger.failed_alike(id) {
+            sweep.paused = true;
+            self.happened.insert("sweep paused");
+        }
     }
 
     /// A sign of life: extends the lease, which is no step. None: refused.
@@ -240,7 +262,7 @@ fn is_decided(state: State) -> bool {
 }
 
 /// The losses apart: each is another decision.
-fn kind(event: Event) -> &'static str {
+pub(crate) fn kind(event: Event) -> &'static str {
     let Event::Lost { how, .. } = event else { return event.word() };
     match how {
         Loss::LeaseExpired => "expired",

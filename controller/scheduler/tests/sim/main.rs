@@ -9,6 +9,7 @@
 
 mod cluster;
 mod database;
+mod ledger;
 mod random;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,7 @@ use assay_scheduler::{
 
 use crate::cluster::{Cluster, POOLS};
 use crate::database::Database;
+use crate::ledger::Ledger;
 use crate::random::Random;
 
 const SEEDS: u64 = 2_000;
@@ -64,7 +66,8 @@ fn safe_under_faults_and_live_without_them() {
         .into_iter()
         .chain(["cancelled", "stopped_early", "preempted", "need_ended", "need_retried"])
         .chain(["expired", "never started", "vanished", "suspended", "exited", "killed"])
-        .chain(["outranked", "out of time", "stuck", "node lost"]);
+        .chain(["outranked", "out of time", "stuck", "node lost"])
+        .chain(["sweep paused", "time used"]);
     assert_eq!(happened, kinds.collect());
 }
 
@@ -102,7 +105,10 @@ impl Sim {
     }
 
     fn calm(&mut self) {
-        self.database.sweeps.values_mut().for_each(|sweep| sweep.paused = false);
+        // people let everything go on, and raise what it may use
+        for sweep in self.database.sweeps.values_mut() {
+            (sweep.paused, sweep.slot_time, sweep.same_error) = (false, None, None);
+        }
         let queued = |id: &RunId| matches!(self.database.state(*id), State::Queued { .. });
         self.spared = self.database.rows.keys().copied().filter(queued).collect();
         for _ in 0..TICKS_CALM_MAX {
@@ -147,12 +153,16 @@ impl Sim {
     }
 
     fn commit(&mut self, plan: &Plan, versions: &BTreeMap<RunId, u64>, weather: Weather) {
+        plan.pauses.iter().for_each(|sweep| self.database.pause(*sweep));
         for &(id, event) in &plan.steps {
             let is_committed = self.database.commit(id, versions[&id], event);
             let attempt = self.database.state(id).attempt();
             match (event, attempt) {
                 (Event::Place, Some(attempt)) if is_committed && weather == Weather::Calm => {
                     self.safe.insert((id, attempt));
+                }
+                (Event::Preempt, _) if is_committed => {
+                    self.database.happened.insert("time used");
                 }
                 (Event::Lost { attempt, .. }, _) if is_committed => {
                     let was_safe = self.safe.contains(&(id, attempt));
@@ -185,15 +195,16 @@ impl Sim {
     fn people_move(&mut self) {
         let ids: Vec<_> = self.database.rows.keys().copied().collect();
         let sweeps: Vec<_> = self.database.sweeps.keys().copied().collect();
-        let (id, sweep) = (self.random.pick(&ids), self.random.pick(&sweeps));
+        let (id, sweep_id) = (self.random.pick(&ids), self.random.pick(&sweeps));
         let wish = match self.random.below(60) {
             0 | 1 => Event::Cancel,
             2 => Event::StopEarly,
             3 | 4 => Event::Preempt,
             5..9 => Event::Retry,
             9 | 10 => {
-                let sweep = self.database.sweeps.get_mut(&sweep).expect("known sweep");
+                let sweep = self.database.sweeps.get_mut(&sweep_id).expect("known sweep");
                 sweep.paused = !sweep.paused;
+                self.database.ledger.forget_errors(sweep_id);
                 return;
             }
             _ => return,
@@ -216,6 +227,10 @@ impl Sim {
                 State::Leased { .. } | State::Stopping { .. } | State::Done { .. } => !says,
             };
             assert!(is_right, "seed {seed}: why waits {run:?}");
+            let step = plan.steps.iter().find(|(id, _)| *id == run.id).map(|(_, event)| *event);
+            if matches!(world.pools[&run.spec.pool].observed, Observed::Known(_)) {
+                Ledger::check(seed, &world.sweeps[&run.spec.sweep], run, step);
+            }
         }
         for (id, event) in &plan.steps {
             let run = &world.runs[id];

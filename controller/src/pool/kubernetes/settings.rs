@@ -164,8 +164,16 @@ impl Settings {
 
     /// What of a sweep's wishes is not given here.
     pub(super) fn refusals(&self, asked: &Resources) -> Vec<Refusal> {
-        let Resources { pool: _, queue, priority_class, memory, cpu, node_selector, deadline: _ } =
-            asked;
+        let Resources {
+            pool: _,
+            queue,
+            priority: _,
+            priority_class,
+            memory,
+            cpu,
+            node_selector,
+            deadline: _,
+        } = asked;
         let mut refusals = Vec::new();
         let mut refuse = |path, value: String, why| refusals.push(Refusal { path, value, why });
         if let Some(queue) = queue.as_ref().filter(|queue| !self.queues.contains(queue)) {

@@ -13,7 +13,13 @@ const DECAY: Span = Span::Share(0.2);
 /// Of cosine, so that the run can be continued (2403.08763).
 const COSINE_FLOOR: f64 = 0.1;
 
-pub(super) fn lr(draft: &LrDraft, steps: u64, path: &str, errors: &mut Errors) -> Option<Lr> {
+pub(super) fn lr(
+    draft: &LrDraft,
+    peak: f64,
+    steps: u64,
+    path: &str,
+    errors: &mut Errors,
+) -> Option<Lr> {
     let schedule = draft.schedule.unwrap_or(Schedule::Wsd);
     let warmup_steps = match draft.warmup {
         Some(warmup) => warmup.value.steps(steps),
@@ -27,12 +33,19 @@ pub(super) fn lr(draft: &LrDraft, steps: u64, path: &str, errors: &mut Errors) -
         errors.add(warmup.place, &format!("{path}.warmup"), message);
         return None;
     }
+    if schedule == Schedule::InverseSqrt && warmup_steps == 0 {
+        let place = draft.warmup.map(|warmup| warmup.place).unwrap_or_default();
+        let message = "an inverse square root falls by the length of its warmup: without one the \
+                       rate is a tenth of the peak after 100 steps; write a warmup";
+        errors.add(place, &format!("{path}.warmup"), message);
+        return None;
+    }
     let decay_steps = match (schedule, draft.decay) {
         (Schedule::Wsd | Schedule::Linear, Some(decay)) => decay.value.steps(steps),
         (Schedule::Wsd, None) => DECAY.steps(steps).min(steps - warmup_steps),
         (Schedule::Linear, None) => steps - warmup_steps,
         // Their shape leaves no choice; a `decay` is for the other arms of an axis over schedules.
-        (Schedule::Cosine | Schedule::Constant, _) => 0,
+        (Schedule::Cosine | Schedule::Constant | Schedule::InverseSqrt, _) => 0,
     };
     if warmup_steps + decay_steps > steps {
         let place = draft.decay.or(draft.warmup).map(|span| span.place).unwrap_or_default();
@@ -44,9 +57,9 @@ pub(super) fn lr(draft: &LrDraft, steps: u64, path: &str, errors: &mut Errors) -
         return None;
     }
     let floor = match schedule {
-        Schedule::Wsd | Schedule::Linear => draft.floor.unwrap_or(0.0),
+        Schedule::Wsd | Schedule::Linear | Schedule::InverseSqrt => draft.floor.unwrap_or(0.0),
         Schedule::Cosine => draft.floor.unwrap_or(COSINE_FLOOR),
         Schedule::Constant => 1.0,
     };
-    Some(Lr { peak: draft.peak, schedule, warmup_steps, decay_steps, floor })
+    Some(Lr { peak, schedule, warmup_steps, decay_steps, floor })
 }

@@ -1,5 +1,6 @@
 //! `train:` as the file writes it.
 
+use super::super::axis::ratio_of;
 use super::super::errors::Errors;
 use super::super::fields::{Fields, Keys, Placed, join};
 use super::super::value::{self, Span};
@@ -27,11 +28,18 @@ pub(crate) struct TrainDraft {
 
 #[derive(Clone, Debug)]
 pub(crate) struct LrDraft {
-    pub(crate) peak: f64,
+    pub(crate) peak: Placed<Peak>,
     pub(crate) schedule: Option<Schedule>,
     pub(crate) warmup: Option<Placed<Span>>,
     pub(crate) decay: Option<Placed<Span>>,
     pub(crate) floor: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Peak {
+    Rate(f64),
+    /// As a ratio of the peak that the model was trained with before.
+    OfBase(f64),
 }
 
 const TRAIN: Keys = Keys {
@@ -50,19 +58,19 @@ const TRAIN: Keys = Keys {
     ],
     later: &["checkpoints", "recompute", "epochs"],
 };
-const LR: Keys =
-    Keys { known: &["peak", "schedule", "warmup", "decay", "floor"], later: &["of_base"] };
+const LR: Keys = Keys { known: &["peak", "schedule", "warmup", "decay", "floor"], later: &[] };
 const ADAMW: Keys = Keys { known: &["beta1", "beta2", "eps", "weight_decay"], later: &[] };
 
 const NO_PEAK: &str = "no default for peak: the right rate depends on the model, the data and the \
                        batch, and a wrong one costs the whole sweep; write `lr: {peak: 1e-3}` and \
                        vary it with an axis `lr: [3e-4, 1e-3, 3e-3]`";
 
-const SCHEDULES: [(&str, Schedule); 4] = [
+const SCHEDULES: [(&str, Schedule); 5] = [
     ("wsd", Schedule::Wsd),
     ("cosine", Schedule::Cosine),
     ("linear", Schedule::Linear),
     ("constant", Schedule::Constant),
+    ("inverse_sqrt", Schedule::InverseSqrt),
 ];
 
 impl TrainDraft {
@@ -116,13 +124,23 @@ impl TrainDraft {
 impl LrDraft {
     fn read(node: &Node, path: &str, errors: &mut Errors) -> Option<Self> {
         let fields = Fields::open(node, path, LR, errors)?;
-        let peak = fields.required("peak", value::above_zero, NO_PEAK, errors);
-        let schedule = |node: &Node| value::word(node, &SCHEDULES, &["inverse_sqrt"]);
+        let peak = fields.required("peak", peak, NO_PEAK, errors);
+        let schedule = |node: &Node| value::word(node, &SCHEDULES, &[]);
         let schedule = fields.value("schedule", schedule, errors).map(|placed| placed.value);
         let warmup = fields.value("warmup", value::span, errors);
         let decay = fields.value("decay", value::span, errors);
         let floor = fields.value("floor", value::share, errors).map(|placed| placed.value);
-        Some(Self { peak: peak?.value, schedule, warmup, decay, floor })
+        Some(Self { peak: peak?, schedule, warmup, decay, floor })
+    }
+}
+
+fn peak(node: &Node) -> value::Read<Peak> {
+    match ratio_of(node) {
+        Some(ratio) => {
+            let refused = |message| format!("of_base: {message}");
+            value::above_zero(ratio).map(Peak::OfBase).map_err(refused)
+        }
+        None => value::above_zero(node).map(Peak::Rate),
     }
 }
 
