@@ -10,6 +10,9 @@ use super::{check, sweep, until_ended};
 /// As if a leader's time had passed; the rows that a frozen one holds are given back first.
 const EXPIRE: &str = "update leader set expires_at = now() - interval '1 second' returning name";
 const LEADER: &str = "select term || ' ' || name from leader";
+/// Of the sweep that was applied last.
+const STARTED: &str = "select run_id::text from attempt join run using (run_id)
+    where started_at is not null and sweep_id = (select sweep_id from sweep order by created_at desc limit 1)";
 const TWICE: &str = "select text from run_event where 1 < attempt";
 
 /// The database of a test, as a program reaches it.
@@ -45,10 +48,7 @@ async fn a_leader_that_wakes_up_in_the_middle_does_nothing_twice(db: PgPool) {
         let mut other = frozen.beside();
         other.restart_controller();
         books.ask(&frozen, EXPIRE).await;
-        until("the other works", async || {
-            books.read(&other, "select run_id::text from attempt where started_at > now() - interval '1 minute'").await?.pop()
-        })
-        .await;
+        until("the other works", async || books.read(&other, STARTED).await?.pop()).await;
         if point == KillPoint::StepsCommittedPerformed {
             // what it still has to perform is over by then
             until_ended(&mut other, &mut books).await;
