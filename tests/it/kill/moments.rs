@@ -13,10 +13,10 @@ const KILLS_DEFAULT: u64 = 50;
 
 /// What moves while a sweep runs: a moment is when one of them has moved on by so much.
 const CLOCKS: [(&str, u64); 4] = [
-    ("select coalesce(sum(step), 0)::text from run", 12),
-    ("select count(*)::text from run_event", 4),
-    ("select coalesce(sum(seq_stored), 0)::text from attempt", 4),
-    ("select count(*)::text from checkpoint", 4),
+    ("select coalesce(sum(step), 0)::text from run", 8),
+    ("select count(*)::text from run_event", 3),
+    ("select coalesce(sum(seq_stored), 0)::text from attempt", 3),
+    ("select count(*)::text from checkpoint", 3),
 ];
 
 /// Runs whose attempts may be lost once more without using up what they may lose.
@@ -77,8 +77,8 @@ impl Story {
         }
     }
 
-    /// Waits until something has moved on, or everything has ended.
-    async fn moment(&mut self) {
+    /// Waits until something has moved on, or nothing but what is `frozen` is left to move.
+    async fn moment(&mut self, frozen: Option<i32>) {
         let (clock, most) = self.dice.one_of(&CLOCKS).expect("there are some");
         let until_then = self.dice.throw(most);
         let Self { machine, books, .. } = self;
@@ -86,7 +86,10 @@ impl Story {
         until("the sweep moves on", async || {
             books.read(machine, NO_BACK_OFF).await?;
             let has_moved = now + until_then <= number(&books.read(machine, clock).await?);
-            (has_moved || books.read(machine, OPEN).await?.is_empty()).then_some(())
+            let is_left = |attempt: &Processes| Some(attempt.worker) != frozen;
+            let is_alone = frozen.is_some() && !machine.attempts().iter().any(is_left);
+            let has_ended = books.read(machine, OPEN).await?.is_empty();
+            (has_moved || is_alone || has_ended).then_some(())
         })
         .await;
     }
@@ -138,7 +141,7 @@ impl Story {
             (Fault::FreezeWorker, Some(victim)) => {
                 let frozen = victim.worker;
                 signal(frozen, Signal::STOP);
-                self.moment().await;
+                self.moment(Some(frozen)).await;
                 signal(frozen, Signal::CONT);
             }
             (
@@ -195,7 +198,7 @@ async fn no_fault_at_any_moment_loses_or_doubles_anything() {
     let mut done = 0;
     while done < faults {
         story.keep_busy().await;
-        story.moment().await;
+        story.moment(None).await;
         let fault = story.dice.one_of(&FAULTS).expect("there are some");
         if story.strike(fault).await {
             done += 1;
