@@ -55,7 +55,9 @@ fn sweeps(n: usize) -> Value {
     let counts = json!({"queued": 1, "leased": 0, "stopping": 0, "succeeded": 2, "diverged": 0,
         "failed": 0, "cancelled": 0, "stopped_early": 0});
     let sweep = |n: usize| {
-        json!({"sweep_id": "00000000-0000-0000-0000-000000000000", "project": "default",
+        json!({"sweep_id": "00000000-0000-0000-0000-000000000000", "gpu_hours": {"used": 0.0},
+                "priority": 0,
+                "project": "default",
             "name": format!("grid-{n}"), "state": "running", "counts": counts,
             "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z"})
     };
