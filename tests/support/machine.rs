@@ -13,6 +13,7 @@ use assay_api::client::Client;
 use assay_api::kill_point;
 use assay_api::process::{PROCESS_FILE, ProcessFile};
 use assay_api::view::{ApplyRequest, RunRow, RunState, SeriesQuery, StreamEvent, SweepView};
+use rustix::process::Signal;
 
 use crate::Corpus;
 
@@ -246,6 +247,8 @@ impl Drop for Machine {
     fn drop(&mut self) {
         let controller = self.controller.as_mut().map(Child::try_wait);
         if controller.is_some_and(|ended| ended.is_ok_and(|ended| ended.is_none())) {
+            // a test that failed may have left it frozen
+            signal(self.controller(), Signal::CONT);
             self.stop_controller();
         }
     }

@@ -27,6 +27,10 @@ const SPARE: &str =
 const FAR_FROM_DONE: &str = "select run_id::text from run
     where state = 'leased' and phase in ('training', 'saving') and step between 1 and steps - 16";
 
+/// So many looks in a row: whoever only waits for a lock or a disk is seen at work in one of them. That
+/// it was is no matter: the moment is then an earlier one.
+const IDLE_LOOKS: u32 = 30;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     Controller,
@@ -94,13 +98,16 @@ impl Story {
         .await;
     }
 
-    /// While nobody listens: until workers have written so much to their disks, or none works.
+    /// While nobody listens: until workers have written so much to their disks, or none works any more:
+    /// one that is done waits for whoever will hear it.
     async fn moment_of_silence(&mut self) {
         let until_then =
             self.machine.spooled() + self.dice.one_of(&[1, 2, 3, 5]).expect("there are some");
         let machine = &self.machine;
+        let mut idle = 0;
         until("workers go on", async || {
-            (until_then <= machine.spooled() || machine.attempts().is_empty()).then_some(())
+            idle = if machine.is_idle() { idle + 1 } else { 0 };
+            (until_then <= machine.spooled() || IDLE_LOOKS < idle).then_some(())
         })
         .await;
     }

@@ -106,6 +106,19 @@ impl Machine {
         processes.filter(|found| is_in(found.worker, &found.folder)).collect()
     }
 
+    /// Whether no worker is at work: the first thread of each sleeps, or there is none.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let sleeps = |found: Processes| {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", found.worker));
+            // the program's name, in parentheses, may hold anything
+            stat.is_ok_and(|stat| {
+                stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
+            })
+        };
+        self.attempts().into_iter().all(sleeps)
+    }
+
     /// The process of the private server, if it has one.
     #[must_use]
     pub fn postmaster(&self) -> Option<i32> {
