@@ -5,6 +5,7 @@
 mod assets;
 mod error;
 mod pools;
+mod remarks;
 mod runs;
 mod series;
 mod stream;
@@ -36,6 +37,7 @@ fn api() -> OpenApiRouter<App> {
         .merge(sweeps::router())
         .merge(stream::router())
         .merge(runs::router())
+        .merge(remarks::router())
         .merge(series::router())
         .merge(pools::router())
         .layer(DefaultBodyLimit::max(BODY_MAX));

@@ -37,6 +37,26 @@ pub async fn cancel_sweep(app: &App, sweep: SweepId) -> Result<(), Error> {
     Ok(app.wake().await?)
 }
 
+/// Puts a run before or behind others in the queue; what is active goes on.
+///
+/// # Errors
+/// 404: there is no such run.
+pub async fn prioritize_run(app: &App, run: RunId, priority: i16) -> Result<(), Error> {
+    if !store::run::prioritize(&app.store.db, run, priority).await? {
+        return Err(Error::NotFound(format!("no run {run}")));
+    }
+    Ok(app.wake().await?)
+}
+
+/// The same for every run that a sweep has now.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn prioritize_sweep(app: &App, sweep: SweepId, priority: i16) -> Result<(), Error> {
+    store::run::prioritize_all(&app.store.db, sweep, priority).await?;
+    Ok(app.wake().await?)
+}
+
 pub(crate) async fn cancel_in(tx: &mut PgConnection, run: RunId) -> Result<(), Error> {
     unless_ended(world::tell(tx, run, &cancelled()).await)
 }

@@ -5,8 +5,13 @@
 mod apply;
 mod architecture;
 mod attempts;
+mod deletion;
+mod extension;
+mod fork;
 mod leader;
 mod live;
+mod pause;
+mod remarks;
 mod schedule;
 mod states;
 mod whole;

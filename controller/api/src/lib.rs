@@ -1,7 +1,7 @@
 //! The contract between the controller, its workers, the command line and the browser.
 //!
 //! `sweep` reads the file that a user writes, `expand` turns it into runs, `spec` is one run with
-//! every default written out, `worker` is what workers say, `view` is what people see.
+//! every default written out, `extension` makes one longer, `worker` is what workers say, `view` is what people see.
 //!
 //! **Invariant:** knows no SQL, no Kubernetes and no candle. No I/O but `client`, which is a feature.
 #![forbid(unsafe_code)]
@@ -9,6 +9,7 @@
 #[cfg(feature = "client")]
 pub mod client;
 pub mod expand;
+pub mod extension;
 pub mod ids;
 pub mod preset;
 pub mod process;

@@ -11,6 +11,7 @@ pub(crate) mod axis;
 pub(crate) mod draft;
 pub(crate) mod errors;
 mod fields;
+mod rename;
 mod resources;
 pub(crate) mod value;
 pub(crate) mod yaml;
@@ -24,6 +25,7 @@ use yaml::{Content, Node};
 
 pub use errors::report;
 pub(crate) use fields::Placed;
+pub use rename::renamed;
 pub use resources::Resources;
 
 /// A sweep file whose every key and value is understood.

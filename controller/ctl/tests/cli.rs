@@ -57,7 +57,7 @@ fn sweeps(n: usize) -> Value {
     let sweep = |n: usize| {
         json!({"sweep_id": "00000000-0000-0000-0000-000000000000", "project": "default",
             "name": format!("grid-{n}"), "state": "running", "counts": counts,
-            "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z"})
+            "tags": [], "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z"})
     };
     (0..n).map(sweep).collect()
 }

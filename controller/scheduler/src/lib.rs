@@ -45,4 +45,4 @@ pub use plan::{Action, Plan, Urgency, Verb, plan};
 pub use run::{Attempt, IllegalStep, Outcome, Run, RunId, Spec, Standing, State, Then, Time};
 pub use tries::{BackOff, Cause, ErrorSeen, Patience, Policy, Retries, Tries};
 pub use waiting::Waiting;
-pub use world::{AttemptSeen, Need, Observed, Pool, PoolId, Sweep, SweepId, World};
+pub use world::{AttemptSeen, Need, Observed, Pause, Pool, PoolId, Sweep, SweepId, World};

@@ -2,8 +2,8 @@
 
 use crate::queue::place_queued;
 use crate::world::{Seen, World};
-use crate::{Attempt, AttemptSeen, Cause, Event, Exit, Loss, Need, Outcome, Pool, PoolId, Run};
-use crate::{RunId, State, Then, Time, Waiting};
+use crate::{Attempt, AttemptSeen, Cause, Event, Exit, Loss, Need, Outcome, Pause, Pool, PoolId};
+use crate::{Run, RunId, State, Then, Time, Waiting};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -56,7 +56,8 @@ pub fn plan(world: &World) -> Plan {
     plan
 }
 
-/// A leased run wants its attempt to exist, and to be heard once it runs.
+/// A leased run wants its attempt to exist, and to be heard once it runs; unless its sweep is paused
+/// with all that runs.
 fn judge_leased(world: &World, plan: &mut Plan) {
     for run in world.runs.values() {
         let State::Leased { attempt, placed_at, lease } = run.standing.state else { continue };
@@ -68,6 +69,10 @@ fn judge_leased(world: &World, plan: &mut Plan) {
         };
         match (how, lease) {
             (Some(how), _) => plan.steps.push((run.id, Event::Lost { attempt, how })),
+            // here and not where the pause is asked for: what was being placed just then is seen next
+            (None, _) if world.sweep_of(run).pause == Some(Pause::Running) => {
+                plan.steps.push((run.id, Event::Preempt));
+            }
             (None, None) => prepare(run, attempt, seen, plan),
             (None, Some(_)) => (),
         }

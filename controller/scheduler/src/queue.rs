@@ -137,7 +137,7 @@ impl<'a> Room<'a> {
         if capacity < takes {
             return Some(Waiting::NeverFits { pool: pool_name(), capacity, takes });
         }
-        if sweep.paused {
+        if sweep.pause.is_some() {
             return Some(Waiting::Paused);
         }
         if let Some(need) = world.needs_of(run.id).iter().find(|need| !need.has_succeeded()) {

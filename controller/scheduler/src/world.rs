@@ -46,10 +46,19 @@ pub struct Need {
 pub struct Sweep {
     /// The older of two sweeps of equal priority goes first.
     pub created_at: Time,
-    /// Nothing new is placed.
-    pub paused: bool,
+    /// Somebody paused it.
+    pub pause: Option<Pause>,
     /// At most so many runs of it are active at once.
     pub parallel: Option<u32>,
+}
+
+/// How far a pause goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// Nothing new is placed; what runs goes on.
+    Placing,
+    /// What runs saves a checkpoint and is queued again as well.
+    Running,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

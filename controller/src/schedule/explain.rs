@@ -73,13 +73,17 @@ fn in_words(rows: &Rows, sights: &Sights, id: scheduler::RunId, event: Event) ->
             let seen = sight.and_then(|seen| seen.get(&key(id, attempt)));
             Told { detail: seen.and_then(|seen| seen.told.clone()), ..told }
         }
+        // the loop preempts for this alone
+        Event::Preempt => {
+            let reason = Some("asked to checkpoint: its sweep is paused".to_owned());
+            Told { reason, ..told }
+        }
         Event::Place
         | Event::Start { .. }
         | Event::CheckpointAccepted { .. }
         | Event::Finish { .. }
         | Event::Cancel
         | Event::StopEarly
-        | Event::Preempt
         | Event::Retry
         | Event::NeedRetried => told,
     }

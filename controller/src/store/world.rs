@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use assay_api::RunId;
 use assay_scheduler as scheduler;
 use assay_scheduler::{
-    Attempt, Cause, ErrorSeen, Event, Finish, IllegalStep, Loss, Outcome, PoolId, Remedy, Spec,
-    State, Then, Time, Tries, WorkerError,
+    Attempt, Cause, ErrorSeen, Event, Finish, IllegalStep, Loss, Outcome, Pause, PoolId, Remedy,
+    Spec, State, Then, Time, Tries, WorkerError,
 };
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
@@ -410,7 +410,7 @@ async fn sweeps(
     runs: &[Uuid],
 ) -> Result<BTreeMap<scheduler::SweepId, scheduler::Sweep>, sqlx::Error> {
     let rows = sqlx::query!(
-        "select sweep_id, created_at, paused, parallel from sweep
+        "select sweep_id, created_at, paused, pauses_running, parallel from sweep
          where sweep_id in (select sweep_id from run where run_id = any($1))",
         runs,
     )
@@ -419,7 +419,11 @@ async fn sweeps(
     let sweep = rows.into_iter().map(|row| {
         let sweep = scheduler::Sweep {
             created_at: time(row.created_at),
-            paused: row.paused,
+            pause: match (row.paused, row.pauses_running) {
+                (false, _) => None,
+                (true, false) => Some(Pause::Placing),
+                (true, true) => Some(Pause::Running),
+            },
             parallel: row.parallel.map(i32::unsigned_abs),
         };
         (scheduler::SweepId(row.sweep_id.as_u128()), sweep)

@@ -97,7 +97,7 @@ pub(crate) fn need(id: u128, outcome: Option<Outcome>) -> Need {
 
 /// A world with one local pool and two sweeps.
 pub(crate) fn world(capacity: u32) -> World {
-    let sweep = |created_at| Sweep { created_at: Time(created_at), paused: false, parallel: None };
+    let sweep = |created_at| Sweep { created_at: Time(created_at), pause: None, parallel: None };
     World {
         now: NOW,
         reports_since: Time(0),

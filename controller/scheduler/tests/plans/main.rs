@@ -3,8 +3,8 @@
 mod fixtures;
 
 use assay_scheduler::{
-    Attempt, AttemptSeen, Cause, Event, Exit, Loss, Observed, Obstacle, Outcome, Patience, Plan,
-    RunId, State, Sweep, SweepId, Time, Urgency, Verb, plan,
+    Attempt, AttemptSeen, Cause, Event, Exit, Loss, Observed, Obstacle, Outcome, Patience, Pause,
+    Plan, RunId, State, Sweep, SweepId, Time, Urgency, Verb, plan,
 };
 
 use crate::fixtures::*;
@@ -313,8 +313,11 @@ fn whoever_waits_for_something_else_blocks_nobody() {
         .with(run(1).taking(3))
         .with(run(2).needing(9, None))
         .with(run(3).not_before(Time(NOW.0 + 1)))
-        .with_sweep(SweepId(5), Sweep { created_at: Time(0), paused: true, parallel: None })
-        .with_sweep(SweepId(6), Sweep { created_at: Time(0), paused: false, parallel: Some(1) })
+        .with_sweep(
+            SweepId(5),
+            Sweep { created_at: Time(0), pause: Some(Pause::Placing), parallel: None },
+        )
+        .with_sweep(SweepId(6), Sweep { created_at: Time(0), pause: None, parallel: Some(1) })
         .with(run(4).of(SweepId(5)))
         .with(run(5).of(SweepId(6)))
         .with(run(6).of(SweepId(6)))
@@ -334,8 +337,32 @@ fn whoever_waits_for_something_else_blocks_nobody() {
 }
 
 #[test]
+fn a_pause_takes_what_runs_along_only_if_it_says_so() {
+    let runs = |pause| {
+        let sweep = Sweep { created_at: Time(1), pause, parallel: None };
+        let world = world(4)
+            .with_sweep(OLD_SWEEP, sweep)
+            .with(run(1).started(in_time()))
+            .with(run(2).leased())
+            .with(run(3).started(in_time()))
+            .with(run(4).of(NEW_SWEEP).started(in_time()))
+            .with(run(5).stopping(again(Cause::Preempted)));
+        world.seeing(1, running(0)).seeing(3, ended(Exit::Signal(9))).seeing(4, running(0))
+    };
+    let lost = (3, Event::Lost { attempt: ONE, how: Loss::Ended(Exit::Signal(9)) });
+    let gone = (5, Event::Gone { attempt: ONE });
+    assert_eq!(steps(&plan(&runs(Some(Pause::Placing)))), [lost, gone]);
+
+    let mut world = runs(Some(Pause::Running));
+    let preempted = [(1, Event::Preempt), (2, Event::Preempt), lost, gone];
+    assert_eq!(steps(&plan(&world)), preempted, "what was just placed, too; a loss stays one");
+    world.pools.insert(LOCAL, unreachable_pool());
+    assert_eq!(steps(&plan(&world)), []);
+}
+
+#[test]
 fn stopping_runs_count_against_the_parallel_limit() {
-    let sweep = Sweep { created_at: Time(0), paused: false, parallel: Some(2) };
+    let sweep = Sweep { created_at: Time(0), pause: None, parallel: Some(2) };
     let world = world(9)
         .with_sweep(OLD_SWEEP, sweep)
         .with(run(1).started(in_time()))

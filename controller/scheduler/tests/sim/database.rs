@@ -40,7 +40,7 @@ impl Database {
         let sweeps = (0..=random.below(2)).map(|id| {
             let parallel = random.one_in(2).then(|| 1 + random.below(4));
             let created_at = Time(random.below(3).into());
-            (SweepId(id.into()), Sweep { created_at, paused: false, parallel })
+            (SweepId(id.into()), Sweep { created_at, pause: None, parallel })
         });
         let sweeps: BTreeMap<_, _> = sweeps.collect();
         let ids: Vec<_> = sweeps.keys().copied().collect();

@@ -14,7 +14,7 @@ mod random;
 use std::collections::{BTreeMap, BTreeSet};
 
 use assay_scheduler::{
-    Attempt, Event, Observed, Outcome, Plan, Run, RunId, State, Verb, World, plan,
+    Attempt, Event, Observed, Outcome, Pause, Plan, Run, RunId, State, Verb, World, plan,
 };
 
 use crate::cluster::{Cluster, POOLS};
@@ -102,7 +102,7 @@ impl Sim {
     }
 
     fn calm(&mut self) {
-        self.database.sweeps.values_mut().for_each(|sweep| sweep.paused = false);
+        self.database.sweeps.values_mut().for_each(|sweep| sweep.pause = None);
         let queued = |id: &RunId| matches!(self.database.state(*id), State::Queued { .. });
         self.spared = self.database.rows.keys().copied().filter(queued).collect();
         for _ in 0..TICKS_CALM_MAX {
@@ -193,7 +193,11 @@ impl Sim {
             5..9 => Event::Retry,
             9 | 10 => {
                 let sweep = self.database.sweeps.get_mut(&sweep).expect("known sweep");
-                sweep.paused = !sweep.paused;
+                sweep.pause = match self.random.below(3) {
+                    0 => None,
+                    1 => Some(Pause::Placing),
+                    _ => Some(Pause::Running),
+                };
                 return;
             }
             _ => return,
@@ -222,7 +226,7 @@ impl Sim {
             let is_known = matches!(world.pools[&run.spec.pool].observed, Observed::Known(_));
             let needs_no_pool = matches!(event, Event::NeedEnded | Event::NeedRetried);
             assert!(is_known || needs_no_pool, "seed {seed}: {event:?} in an unknown pool");
-            let is_paused = *event == Event::Place && world.sweeps[&run.spec.sweep].paused;
+            let is_paused = *event == Event::Place && world.sweeps[&run.spec.sweep].pause.is_some();
             assert!(!is_paused, "seed {seed}: placed while paused");
         }
         for action in &plan.actions {
