@@ -3,7 +3,7 @@
 //! **Invariant:** acknowledged means committed, and sent twice means stored once. A message of an
 //! attempt that is not the run's current one, or of a second instance of it, is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use assay_api::RunId;
 use assay_api::spec::{RunSpec, TrainSpec};
@@ -15,16 +15,20 @@ use sqlx::PgConnection;
 
 use crate::app::App;
 use crate::http::{Error, Speaker};
+use crate::metrics::{self, TAIL_BYTES, TAIL_REPORTS};
 use crate::store::attempt::{Current, Start};
+use crate::store::report::Stored;
 use crate::store::run::NeededResult;
 use crate::store::world::{self, Told};
-use crate::store::{self, attempt, evaluation, series};
+use crate::store::{self, attempt, evaluation};
 
 /// Points in one report: a worker sends twice a second, so this is far over what it measures.
 const POINTS_MAX: usize = 100_000;
 /// Metric batches in one report, and so about the series of one run.
 const BATCHES_MAX: usize = 1000;
 const NAME_MAX: usize = 200;
+/// A browser counts no further, and no training goes so far.
+const STEP_MAX: u64 = 1 << 53;
 
 /// Begins an attempt: picks the checkpoint to go on from, and hides what it overtakes.
 ///
@@ -76,8 +80,7 @@ async fn begin(tx: &mut PgConnection, speaker: Speaker, row: &Start) -> Result<(
     }
     // step 0 itself was measured before the first update: from scratch hides it too
     let visible_to = resume.map_or(-1, |found| found.step.cast_signed());
-    if attempt::hide_beyond(tx, run, number, visible_to).await? {
-        series::recompute_latest(&mut *tx, run).await?;
+    if metrics::hide(tx, run, number, visible_to).await? {
         store::run::rewritten(&mut *tx, run).await?;
     }
     Ok(())
@@ -142,12 +145,21 @@ pub async fn report(
         return Err(refused(speaker, "another process runs it"));
     }
     let (run, number) = (speaker.run, speaker.attempt.cast_signed());
-    let seq_stored = match request.carried {
-        Some(earlier) => carried(&mut tx, speaker, &current, (earlier, request)).await?,
+    let (seq_stored, stored) = match request.carried {
+        Some(earlier) => {
+            let seq = carried(&mut tx, speaker, &current, (earlier, request)).await?;
+            (seq, Stored { is_behind: true, ..Stored::default() })
+        }
         None => fresh(&mut tx, run, (number, current.seq_stored), request).await?,
     };
     let own = if request.carried.is_some() { current.seq_stored } else { seq_stored };
-    attempt::reported(&mut *tx, run, number, (own, app.lease_ms)).await?;
+    let bytes = i64::try_from(stored.bytes).map_err(anyhow::Error::from)?;
+    attempt::reported(&mut *tx, run, number, (own, bytes), app.lease_ms).await?;
+    let is_long =
+        TAIL_REPORTS <= own - current.seq_folded || TAIL_BYTES <= current.unfolded_bytes + bytes;
+    if is_long || stored.is_behind {
+        metrics::fold(&mut tx, run).await?;
+    }
     tx.commit().await?;
     Ok(ReportAnswer {
         seq_stored: seq_stored.unsigned_abs(),
@@ -161,12 +173,15 @@ async fn fresh(
     run: RunId,
     (number, mut seq_stored): (i32, i64),
     request: &ReportRequest,
-) -> Result<i64, Error> {
+) -> Result<(i64, Stored), Error> {
+    let mut all = Stored::default();
     for report in &request.reports {
         match report.seq.cast_signed() - seq_stored {
             ..1 => (), // stored before
             1 => {
-                store::report::insert(tx, run, number, report).await?;
+                let stored = store::report::insert(tx, run, number, report).await?;
+                all.bytes += stored.bytes;
+                all.is_behind |= stored.is_behind;
                 seq_stored += 1;
             }
             2.. => break, // the worker sends again from what is stored
@@ -174,7 +189,7 @@ async fn fresh(
     }
     let last = request.reports.iter().rev().find_map(|report| report.progress.as_ref());
     store::report::progress(tx, run, last).await?;
-    Ok(seq_stored)
+    Ok((seq_stored, all))
 }
 
 /// Reports of an earlier attempt that the checkpoint carried, up to the step that was resumed.
@@ -200,7 +215,6 @@ async fn carried(
         highest = highest.max(report.seq.cast_signed());
     }
     attempt::store_seq(&mut *tx, run, number, highest).await?;
-    series::recompute_latest(&mut *tx, run).await?;
     Ok(highest)
 }
 
@@ -226,6 +240,7 @@ fn check(report: &assay_api::worker::Report) -> Result<(), Error> {
     if POINTS_MAX < report.metrics.iter().map(|batch| batch.steps.len()).sum() {
         return invalid(format!("over {POINTS_MAX} points: send them in parts"));
     }
+    let mut names = BTreeSet::new();
     for batch in &report.metrics {
         let n = batch.steps.len();
         if n == 0 || batch.values.len() != n || batch.times.len() != n {
@@ -236,6 +251,12 @@ fn check(report: &assay_api::worker::Report) -> Result<(), Error> {
         }
         if !batch.steps.is_sorted_by(|a, b| a < b) {
             return invalid(format!("the steps of `{}` do not ascend", batch.name));
+        }
+        if batch.steps.last().is_some_and(|&step| STEP_MAX < step) {
+            return invalid(format!("a step of `{}` is over {STEP_MAX}", batch.name));
+        }
+        if !names.insert(batch.name.as_str()) {
+            return invalid(format!("the series `{}` comes twice", batch.name));
         }
     }
     Ok(())

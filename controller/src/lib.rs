@@ -2,7 +2,8 @@
 //!
 //! In reading order: `config` (the only reader of the environment) and `app` (what is shared);
 //! `schedule`, the loop: observe, plan, commit, perform; `intent` (what people want), `attempt` (what
-//! workers say) and `apply` (what a sweep file asks for), which write and wake the loop; `http` and
+//! workers say) and `apply` (what a sweep file asks for), which write and wake the loop; `metrics`,
+//! where points are kept and read; `http` and
 //! `store`, which only translate; `pool`, where attempts run; `postgres`, the private server.
 //!
 //! **Invariant:** `http` never calls a pool; `store` never decides; `pool` never writes SQL.
@@ -14,6 +15,7 @@ pub mod attempt;
 pub mod config;
 pub mod http;
 pub mod intent;
+pub mod metrics;
 pub mod pool;
 pub mod postgres;
 pub mod schedule;

@@ -5,11 +5,13 @@
 //! planned from, and writes its event; no row means that somebody else moved it first.
 
 pub mod attempt;
+pub mod chunk;
 pub mod evaluation;
 pub mod installation;
 pub mod leader;
 pub mod log_line;
 pub mod report;
+pub mod rollup;
 pub mod run;
 pub mod series;
 pub mod sweep;
@@ -19,7 +21,7 @@ pub mod world;
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 /// Every migration, built into the binary.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
@@ -44,7 +46,9 @@ impl Store {
     pub async fn connect(url: &str) -> Result<Self, sqlx::Error> {
         let options = PgPoolOptions::new();
         let options = options.max_connections(CONNECTIONS_MAX).acquire_timeout(ACQUIRE_TIMEOUT);
-        Ok(Self { db: options.connect(url).await? })
+        // every statement is short, and compiling one takes longer than running it
+        let server = url.parse::<PgConnectOptions>()?.options([("jit", "off")]);
+        Ok(Self { db: options.connect_with(server).await? })
     }
 
     /// # Errors

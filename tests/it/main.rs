@@ -7,6 +7,7 @@ mod architecture;
 mod attempts;
 mod leader;
 mod live;
+mod metrics;
 mod schedule;
 mod states;
 mod whole;

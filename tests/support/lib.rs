@@ -5,6 +5,7 @@
 mod app;
 mod cluster;
 mod corpus;
+mod events;
 mod machine;
 mod pool;
 mod worker;
@@ -12,6 +13,7 @@ mod worker;
 pub use app::TestApp;
 pub use cluster::{Cluster, Installation, OnNode};
 pub use corpus::{Corpus, sweep};
+pub use events::Events;
 pub use machine::Machine;
 pub use pool::FakePool;
 pub use worker::TestWorker;

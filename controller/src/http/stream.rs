@@ -17,12 +17,11 @@ use utoipa_axum::routes;
 
 use super::{Error, sweeps};
 use crate::app::App;
-use crate::store::{self, view};
+use crate::metrics;
+use crate::store::view;
 
 /// At most two events per second and client: more than an eye can use.
 const PACE: Duration = Duration::from_millis(500);
-/// A busy sweep sends the tail of each series; whoever missed more starts over.
-const BUCKETS: u32 = 1000;
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(stream))
@@ -75,18 +74,14 @@ fn changes(
                         yield Ok(Event::default().id(cursor.to_string()).data(data));
                     }
                 }
-                Err(error) => warn!(%error, sweep.id = %sweep, "a stream could not read: {error}"),
+                Err(error) => warn!(sweep.id = %sweep, "a stream could not read: {error:#}"),
             }
         }
     }
 }
 
 /// What was committed from `cursor` on, and the cursor after it.
-async fn since(
-    app: &App,
-    sweep: SweepId,
-    cursor: i64,
-) -> Result<(i64, Vec<StreamEvent>), sqlx::Error> {
+async fn since(app: &App, sweep: SweepId, cursor: i64) -> anyhow::Result<(i64, Vec<StreamEvent>)> {
     let mut tx = view::snapshot(&app.store.db).await?;
     let horizon = view::horizon(&mut *tx).await?;
     let file = view::sweep_file(&mut *tx, sweep).await?;
@@ -100,10 +95,9 @@ async fn since(
         let mut summary = view::sweeps(&mut *tx, view::Which::One(sweep)).await?;
         events.push(StreamEvent::Runs { sweep: summary.remove(0), runs });
     }
-    let chunks = store::series::changed_chunks(&mut *tx, sweep, (cursor, horizon)).await?;
-    if !chunks.is_empty() {
-        let draw = |series| super::series::points(&series, (0, i64::MAX), BUCKETS);
-        events.push(StreamEvent::Points { series: chunks.into_iter().map(draw).collect() });
+    let series = metrics::changed(&mut tx, sweep, (cursor, horizon)).await?;
+    if !series.is_empty() {
+        events.push(StreamEvent::Points { series });
     }
     Ok((horizon, events))
 }
