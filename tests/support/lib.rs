@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod app;
+pub mod bench;
 mod cluster;
 mod corpus;
 mod events;
