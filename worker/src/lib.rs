@@ -20,3 +20,4 @@ pub mod recorder;
 pub mod reporter;
 pub mod spool;
 pub mod supervise;
+pub mod usage;

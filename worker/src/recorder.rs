@@ -13,6 +13,7 @@ use assay_trainer::{Measurement, Phase, Saved, Stepped, Watcher};
 
 use crate::clock;
 use crate::reporter::Shared;
+use crate::usage::Usage;
 
 /// Points are gathered for so long before they become a report.
 const GATHER: Duration = Duration::from_millis(500);
@@ -31,6 +32,7 @@ pub struct Recorder {
     /// Tokens and time when speed was last measured.
     speed_from: Option<(u64, Instant)>,
     skipped: u64,
+    usage: Usage,
     trouble: Option<anyhow::Error>,
 }
 
@@ -49,6 +51,7 @@ impl Recorder {
             gathered_since: clock::instant(),
             speed_from: None,
             skipped: 0,
+            usage: Usage::new(storage),
             trouble: None,
         }
     }
@@ -144,6 +147,9 @@ impl Watcher for Recorder {
         self.point("train/param_norm", step, stepped.param_norm);
         self.point("train/update_norm", step, stepped.update_norm);
         self.speed(step, tokens);
+        for (name, value) in self.usage.sample() {
+            self.point(name, step, value);
+        }
         if stepped.verdict != Verdict::Applied {
             self.point("train/skipped", step, count(stepped.skipped));
             if self.skipped == 0 {
