@@ -61,26 +61,22 @@ fn multiples(interval: Span, steps: u64) -> u64 {
     }
 }
 
-/// 0, every multiple of the interval, and the last step. Multiples are rounded one by one, so that
-/// errors do not add up.
+/// 0, every multiple of the interval, and the last step; every step where the interval is shorter
+/// than one. Multiples are rounded one by one, so that errors do not add up.
 fn every(interval: Span, steps: u64) -> Vec<u64> {
-    let multiple = |n: u32| match interval {
-        // Rounded to a billionth first: 20 times 0.05 must be all of it.
-        Span::Share(share) => Span::Share((f64::from(n) * share * 1e9).round() / 1e9).steps(steps),
-        Span::Steps(interval) => u64::from(n) * interval,
+    let of_share = |share: f64| {
+        let multiple = move |n: u32| f64::from(n) * share;
+        // Rounded to a billionth: 20 times 0.05 must be all of it.
+        let round = |part: f64| Span::Share((part * 1e9).round() / 1e9).steps(steps);
+        let parts = (0..=u32::MAX).map(multiple).take_while(|part| *part <= 1.0);
+        parts.map(round).take_while(|step| *step < steps).collect()
     };
-    let mut at: Vec<u64> = Vec::new();
-    for n in 0..=u32::MAX {
-        let step = multiple(n);
-        let is_past = match interval {
-            Span::Share(share) => f64::from(n) * share > 1.0,
-            Span::Steps(_) => false,
-        };
-        if step >= steps || is_past {
-            break;
-        }
-        at.push(step);
-    }
+    let each = |interval: u64| (0..steps).step_by(usize::try_from(interval).unwrap_or(usize::MAX));
+    let mut at: Vec<u64> = match interval {
+        Span::Share(share) if share * as_float(steps) <= 1.0 => each(1).collect(),
+        Span::Share(share) => of_share(share),
+        Span::Steps(interval) => each(interval).collect(),
+    };
     at.push(steps);
     at
 }
@@ -111,6 +107,16 @@ mod tests {
     #[test]
     fn a_run_of_one_step_is_measured_before_and_after() {
         assert_eq!(eval(&EvalDraft::default(), 1, "/").heldout_at, [0, 1]);
+    }
+
+    #[test]
+    fn an_interval_shorter_than_a_step_measures_at_every_step() {
+        let place = Place::default();
+        let draft = EvalDraft {
+            heldout_every: Some(Placed { value: Span::Share(1e-9), place }),
+            ..EvalDraft::default()
+        };
+        assert_eq!(eval(&draft, 3, "/").heldout_at, [0, 1, 2, 3]);
     }
 
     #[test]
