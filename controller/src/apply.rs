@@ -3,7 +3,10 @@
 //! Twice does nothing the second time: a run is its point, and `(sweep, point)` is unique.
 
 mod diff;
+mod fork;
 mod sources;
+
+pub use fork::fork;
 
 use assay_api::expand::{self, Expansion, PlannedRun};
 use assay_api::sweep;
@@ -45,6 +48,20 @@ pub async fn plan(app: &App, request: &ApplyRequest) -> Result<PlanView, Error> 
 /// # Errors
 /// The file's errors, each with its place; nothing is stored then.
 pub async fn apply(app: &App, request: &ApplyRequest) -> Result<ApplyAnswer, Error> {
+    store_file(app, request, Onto::Anything).await
+}
+
+/// What a file may be applied onto.
+#[derive(Clone, Copy, Debug)]
+enum Onto {
+    Anything,
+    /// No sweep has its name; the new one is about the same data as this one.
+    Nothing {
+        pinned_as: SweepId,
+    },
+}
+
+async fn store_file(app: &App, request: &ApplyRequest, onto: Onto) -> Result<ApplyAnswer, Error> {
     let expansion = read(app, request)?;
     let mut tx = app.store.db.begin().await?;
     let is_new = store::sweep::find(&mut *tx, &expansion.name).await?.is_none();
@@ -54,7 +71,22 @@ pub async fn apply(app: &App, request: &ApplyRequest) -> Result<ApplyAnswer, Err
         return Err(Error::Limit(message));
     }
     let sweep = upsert(&mut tx, &expansion, request, app).await?;
+    if let Onto::Nothing { pinned_as } = onto {
+        if !is_new || !store::run::of_sweep(&mut *tx, sweep).await?.is_empty() {
+            let name = &expansion.name;
+            let message =
+                format!("there is a sweep `{name}` already: give the new one another name");
+            return Err(Error::Conflict(message));
+        }
+        store::sweep::copy_pins(&mut *tx, pinned_as, sweep).await?;
+    }
     stays_in(&store::sweep::pool(&mut *tx, sweep).await?, &expansion, request)?;
+    if store::deletion::is_marked(&mut *tx, sweep).await? {
+        let name = &expansion.name;
+        return Err(Error::Conflict(format!(
+            "{name} is being deleted: apply it again in a moment"
+        )));
+    }
     let stored = store::run::of_sweep(&mut *tx, sweep).await?;
     let diff = Diff::new(&expansion, &stored, request);
     store_runs(&mut tx, sweep, &expansion, &stored).await?;
@@ -195,5 +227,6 @@ fn new_run(planned: &PlannedRun, number: i32, ids: &[Uuid]) -> NewRun {
         queue_order: planned.order.cast_signed(),
         steps: diff::steps(&planned.spec).cast_signed(),
         needs: planned.needs.iter().map(|&need| ids[need]).collect(),
+        origin: "queued by apply".to_owned(),
     }
 }

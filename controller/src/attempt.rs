@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use assay_api::spec::{RunSpec, TrainSpec};
 use assay_api::worker::limits::{REPORTS_MAX, SERIES_MAX};
 use assay_api::worker::{
-    DatasetInput, Finish, FinishRequest, FoundCheckpoint, Lease, ReportAnswer, ReportRequest,
-    StartAnswer, StartRequest, Wish, layout,
+    DatasetInput, Earlier, Finish, FinishRequest, FoundCheckpoint, Lease, ReportAnswer,
+    ReportRequest, StartAnswer, StartRequest, Wish, layout,
 };
 use assay_api::{KillPoint, RunId, kill_point};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::app::App;
 use crate::http::{Error, Speaker};
@@ -97,11 +98,14 @@ async fn inputs(
     let asked = store::run::asked(&mut *tx, run).await?;
     let spec: RunSpec = serde_json::from_value(asked.spec).map_err(anyhow::Error::from)?;
     let results = store::run::needed_results(&mut *tx, run).await?;
+    let extended = store::extension::of(&mut *tx, run).await?;
+    let shorter = extended.as_ref().map(|earlier| earlier.of_run_id);
     let (datasets, base) = match &spec {
         RunSpec::Prepare(_) => (BTreeMap::new(), None),
-        RunSpec::Train(train) => (datasets(train, &results)?, base(&results)),
+        RunSpec::Train(train) => (datasets(train, &results)?, base(&results, shorter)),
     };
-    Ok(StartAnswer { spec, point: asked.point, datasets, base, resume, lease })
+    let extends = extended.as_ref().map(earlier).transpose()?.flatten();
+    Ok(StartAnswer { spec, point: asked.point, datasets, base, extends, resume, lease })
 }
 
 fn datasets(
@@ -120,8 +124,18 @@ fn datasets(
     Ok(datasets)
 }
 
-fn base(results: &[NeededResult]) -> Option<String> {
-    results.iter().find(|result| result.kind == "train").map(|result| result.path.clone())
+/// The run that its model comes from; the one that it goes on from is needed as well, and another.
+fn base(results: &[NeededResult], shorter: Option<Uuid>) -> Option<String> {
+    let mut trained = results.iter().filter(|result| result.kind == "train");
+    trained.find(|result| Some(result.run_id) != shorter).map(|result| result.path.clone())
+}
+
+fn earlier(found: &store::extension::Earlier) -> Result<Option<Earlier>, Error> {
+    let spec = serde_json::from_value(found.spec.clone()).map_err(anyhow::Error::from)?;
+    let RunSpec::Train(TrainSpec { train, .. }) = spec else { return Ok(None) };
+    let run = RunId(found.of_run_id);
+    let path = layout::checkpoint(run, found.attempt.unsigned_abs(), found.step.unsigned_abs());
+    Ok(Some(Earlier { path, tokens: train.tokens, decay_steps: train.lr.decay_steps }))
 }
 
 /// Stores reports, in the order of their numbers, up to the first gap.

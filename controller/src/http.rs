@@ -8,6 +8,7 @@ mod extract;
 pub(crate) mod limits;
 mod pools;
 mod refusals;
+mod remarks;
 mod runs;
 mod series;
 mod stream;
@@ -37,6 +38,7 @@ fn api() -> OpenApiRouter<App> {
         .merge(sweeps::router())
         .merge(stream::router())
         .merge(runs::router())
+        .merge(remarks::router())
         .merge(series::router())
         .merge(pools::router());
     OpenApiRouter::with_openapi(Doc::openapi()).nest("/api/v1", people.merge(worker::router()))

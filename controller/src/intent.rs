@@ -28,7 +28,7 @@ pub async fn retry_run(app: &App, run: RunId) -> Result<(), Error> {
 /// The database does not answer.
 pub async fn resume_sweep(app: &App, sweep: SweepId) -> Result<(), Error> {
     let mut tx = app.store.db.begin().await?;
-    store::sweep::pause(&mut *tx, sweep, false).await?;
+    store::sweep::pause(&mut *tx, sweep, None).await?;
     store::sweep_use::forget_errors(&mut *tx, sweep).await?;
     tx.commit().await?;
     Ok(app.wake().await?)
@@ -46,6 +46,26 @@ pub async fn cancel_sweep(app: &App, sweep: SweepId) -> Result<(), Error> {
         }
     }
     tx.commit().await?;
+    Ok(app.wake().await?)
+}
+
+/// Puts a run before or behind others in the queue; what is active goes on.
+///
+/// # Errors
+/// 404: there is no such run.
+pub async fn prioritize_run(app: &App, run: RunId, priority: i16) -> Result<(), Error> {
+    if !store::run::prioritize(&app.store.db, run, priority).await? {
+        return Err(Error::NotFound(format!("no run {run}")));
+    }
+    Ok(app.wake().await?)
+}
+
+/// The same for every run that a sweep has now.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn prioritize_sweep(app: &App, sweep: SweepId, priority: i16) -> Result<(), Error> {
+    store::run::prioritize_all(&app.store.db, sweep, priority).await?;
     Ok(app.wake().await?)
 }
 

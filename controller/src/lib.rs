@@ -2,7 +2,9 @@
 //!
 //! In reading order: `config` (the only reader of the environment) and `app` (what is shared);
 //! `schedule`, the loop: observe, plan, commit, perform; `intent` (what people want), `attempt` (what
-//! workers say) and `apply` (what a sweep file asks for), which write and wake the loop; `http` and
+//! workers say) and `apply` (what a sweep file asks for), which write and wake the loop; `remark` (what
+//! people say of runs), which the loop need not know; `deletion` of sweeps with their files,
+//! `extension` of runs; `http` and
 //! `store`, which only translate; `pool`, where attempts run; `postgres`, the private server.
 //!
 //! **Invariant:** `http` never calls a pool; `store` never decides; `pool` never writes SQL.
@@ -12,10 +14,13 @@ pub mod app;
 pub mod apply;
 pub mod attempt;
 pub mod config;
+pub mod deletion;
+pub mod extension;
 pub mod http;
 pub mod intent;
 pub mod pool;
 pub mod postgres;
+pub mod remark;
 pub mod schedule;
 pub mod secret;
 pub mod serve;

@@ -17,6 +17,7 @@ use assay_api::sweep::Resources;
 use assay_api::view::{PoolHealth, PoolKind, PoolView};
 use assay_scheduler::{AttemptSeen, Patience, PoolId};
 use futures_util::future::BoxFuture;
+use uuid::Uuid;
 
 /// Lines of output that say how a process ended.
 pub const LAST_WORDS: usize = 20;
@@ -87,6 +88,15 @@ pub enum Stop {
     AtOnce,
 }
 
+/// What runs leave in a pool's storage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// A run's checkpoints and the output of its processes.
+    Run(RunId),
+    /// The dataset of a `prepare` run's point.
+    Dataset(String),
+}
+
 /// Something that a pool does not give: where it stands in the sweep file, what stands there, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -142,6 +152,16 @@ pub trait Pool: Debug + Send + Sync {
 
     /// The last lines that its process printed: at most [`LAST_WORDS`].
     fn last_words(&self, key: AttemptKey) -> BoxFuture<'_, anyhow::Result<Vec<String>>>;
+
+    /// Where its storage lies, if the controller does not reach it: its files stay there.
+    fn storage_elsewhere(&self) -> Option<String>;
+
+    /// Moves something to where nobody looks for it, under this name. What was moved before is no
+    /// error.
+    fn set_aside(&self, left: Left, name: Uuid) -> BoxFuture<'_, anyhow::Result<()>>;
+
+    /// Deletes what was set aside under this name, if it is there.
+    fn clear_aside(&self, name: Uuid) -> BoxFuture<'_, anyhow::Result<()>>;
 
     /// Why the pool cannot be seen, if it cannot.
     fn trouble(&self) -> Option<String>;

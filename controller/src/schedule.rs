@@ -1,6 +1,7 @@
 //! The loop: observe, plan, commit, perform. The same whether a timer, a user or a dead process woke
 //! it. No retry inside an activation: the next one is the retry.
 
+mod clear;
 mod explain;
 mod observe;
 mod perform;
@@ -24,6 +25,7 @@ use crate::store::leader::{self, LeaderProof};
 use crate::store::world::{self, Rows, Told};
 use crate::store::{self, CHANNEL};
 
+use clear::clear;
 use explain::{Explained, explain};
 use observe::{observe, world_of};
 use perform::perform;
@@ -141,6 +143,7 @@ pub async fn activate(app: &App, memory: &mut Memory) -> anyhow::Result<Activati
         kill_point(KillPoint::StepsCommittedPerformed);
     }
     perform(app, &rows, &plan.actions).await?;
+    clear(app, proof).await?;
     Ok(Activation { steps, actions: plan.actions.len(), is_follower: false })
 }
 

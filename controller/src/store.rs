@@ -5,15 +5,20 @@
 //! planned from, and writes its event; no row means that somebody else moved it first.
 
 pub mod attempt;
+pub mod deletion;
 pub mod evaluation;
+pub mod exclusion;
+pub mod extension;
 pub mod installation;
 pub mod leader;
 pub mod log_line;
+pub mod note;
 pub mod report;
 pub mod run;
 pub mod series;
 pub mod sweep;
 pub mod sweep_use;
+pub mod tag;
 pub mod view;
 pub mod world;
 

@@ -61,6 +61,10 @@ async fn check(machine: &Machine, books: &mut Books) {
         machine.leftovers().is_empty().then_some(())
     })
     .await;
+    let known = books.read(machine, "select run_id::text from run").await.expect("it answers");
+    for folder in machine.run_folders() {
+        assert!(known.contains(&folder), "{folder} is of a run that was deleted");
+    }
     let wrong = books.wrong(machine).await;
     assert!(wrong.is_empty(), "{wrong}");
 }

@@ -164,6 +164,14 @@ impl Machine {
         self.client.apply(&request).await.map(drop)
     }
 
+    /// Deletes a sweep that has ended.
+    ///
+    /// # Errors
+    /// It is refused, or the controller does not answer.
+    pub async fn try_to_delete(&self, sweep: &str) -> Result<(), assay_api::client::Error> {
+        self.client.delete_sweep(sweep, false).await.map(drop)
+    }
+
     /// Follows the sweep's stream until it is as wished.
     ///
     /// # Panics

@@ -5,9 +5,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use assay_api::sweep::Resources;
 use assay_api::view::PoolKind;
-use assay_controller::pool::{AttemptKey, Claims, Order, Pool, Refusal, Seen, Stop};
+use assay_controller::pool::{AttemptKey, Claims, Left, Order, Pool, Refusal, Seen, Stop};
 use assay_scheduler::{AttemptSeen, Exit, Time};
 use futures_util::future::BoxFuture;
+use uuid::Uuid;
 
 #[derive(Debug)]
 pub struct FakePool {
@@ -21,6 +22,8 @@ struct State {
     stops: Vec<(AttemptKey, Stop)>,
     started: Vec<AttemptKey>,
     is_unreachable: bool,
+    cleared: Vec<Left>,
+    aside: BTreeMap<Uuid, Left>,
 }
 
 impl FakePool {
@@ -60,6 +63,12 @@ impl FakePool {
     /// The pool forgets an attempt, as a lost node does.
     pub fn lose(&self, key: AttemptKey) {
         self.state().attempts.remove(&key);
+    }
+
+    /// What was deleted of its storage, in order.
+    #[must_use]
+    pub fn cleared(&self) -> Vec<Left> {
+        self.state().cleared.clone()
     }
 
     pub fn set_unreachable(&self, is_unreachable: bool) {
@@ -137,6 +146,27 @@ impl Pool for FakePool {
 
     fn last_words(&self, _key: AttemptKey) -> BoxFuture<'_, anyhow::Result<Vec<String>>> {
         Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn storage_elsewhere(&self) -> Option<String> {
+        None
+    }
+
+    fn set_aside(&self, left: Left, name: Uuid) -> BoxFuture<'_, anyhow::Result<()>> {
+        Box::pin(async move {
+            anyhow::ensure!(!self.state().is_unreachable, "the disk is away");
+            self.state().aside.insert(name, left);
+            Ok(())
+        })
+    }
+
+    fn clear_aside(&self, name: Uuid) -> BoxFuture<'_, anyhow::Result<()>> {
+        Box::pin(async move {
+            let mut state = self.state();
+            let left = state.aside.remove(&name);
+            state.cleared.extend(left);
+            Ok(())
+        })
     }
 
     fn trouble(&self) -> Option<String> {

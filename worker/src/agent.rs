@@ -16,7 +16,7 @@ use assay_api::worker::{
 };
 use assay_api::{InstanceId, KillPoint, kill_point};
 use assay_trainer::data::{self, Dataset};
-use assay_trainer::{Inputs, Outcome, SEMANTICS, checkpoint};
+use assay_trainer::{Inputs, Outcome, SEMANTICS, Shorter, checkpoint};
 use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -206,6 +206,11 @@ fn train(
         base: answer.base.as_ref().map(|path| place.storage.join(path)),
         run_folder: place.run_folder.clone(),
         attempt: place.attempt.attempt,
+        extends: answer.extends.as_ref().map(|earlier| Shorter {
+            checkpoint: place.storage.join(&earlier.path),
+            tokens: earlier.tokens,
+            decay_steps: earlier.decay_steps,
+        }),
         resume: place.resume.clone(),
         threads: spec.train.devices as usize,
         memory: memory::limit(),
@@ -229,9 +234,10 @@ fn train(
 /// The facts that people look for when two runs that should agree do not.
 fn greeting(spec: &TrainSpec, answer: &StartAnswer) -> String {
     let train = &spec.train;
-    let from = match &answer.resume {
-        Some(found) => format!("from step {} of attempt {}", found.step, found.attempt),
-        None => "from the beginning".to_owned(),
+    let from = match (&answer.resume, &answer.extends) {
+        (Some(found), _) => format!("from step {} of attempt {}", found.step, found.attempt),
+        (None, Some(earlier)) => format!("from {}", earlier.path),
+        (None, None) => "from the beginning".to_owned(),
     };
     format!(
         "training {from}: {} steps of {} tokens, engine {:?}, {} thread(s), trainer {} (semantics {SEMANTICS}) on {}",

@@ -43,6 +43,7 @@ pub fn run(options: &Train) -> anyhow::Result<()> {
         datasets,
         base: base.clone(),
         run_folder,
+        extends: None,
         attempt: resume.as_ref().map_or(1, |found| found.attempt),
         resume: resume.map(|found| found.folder),
         threads: spec.train.devices as usize,

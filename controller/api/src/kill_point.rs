@@ -84,6 +84,13 @@ points! {
     ManifestWrittenNamed = "manifest-written-named",
     CheckpointReported = "checkpoint-reported",
     ManifestRemovedFiles = "manifest-removed-files",
+    // A sweep is deleted, and then its files.
+    DeletionStoredCommitted = "deletion-stored-committed",
+    DeletionCommittedAnswered = "deletion-committed-answered",
+    StorageAsideOutput = "storage-aside-output",
+    AsideNoted = "aside-noted",
+    AsideNotedCleared = "aside-noted-cleared",
+    ClearedForgotten = "cleared-forgotten",
     // The controller is told to stop.
     AskedGone = "asked-gone",
     GoneStopped = "gone-stopped",

@@ -1,7 +1,7 @@
 //! The contract between the controller, its workers, the command line and the browser.
 //!
 //! `sweep` reads the file that a user writes, `expand` turns it into runs, `spec` is one run with
-//! every default written out, `worker` is what workers say, `view` is what people see.
+//! every default written out, `extension` makes one longer, `worker` is what workers say, `view` is what people see.
 //!
 //! **Invariant:** knows no SQL, no Kubernetes and no candle. No I/O but `client`, which is a feature, and
 //! `kill_point` in processes that a test kills.
@@ -10,6 +10,7 @@
 #[cfg(feature = "client")]
 pub mod client;
 pub mod expand;
+pub mod extension;
 pub mod ids;
 pub mod kill_point;
 pub mod preset;

@@ -15,6 +15,7 @@ pub(crate) mod errors;
 mod fields;
 pub mod limits;
 mod range;
+mod rename;
 mod resources;
 pub(crate) mod value;
 pub(crate) mod yaml;
@@ -31,6 +32,7 @@ pub use design::Design;
 pub(crate) use design::Row;
 pub use errors::report;
 pub(crate) use fields::Placed;
+pub use rename::renamed;
 pub use resources::Resources;
 
 /// JSON Schema (draft 2020-12) of the file, for editors: what a schema can say of it.

@@ -1,16 +1,22 @@
 //! What people see: the answers of the API, one file per noun.
 
+mod deletion;
 mod plan;
 mod pool;
+mod remark;
 mod run;
 mod series;
 mod sweep;
 
-pub use plan::{ApplyAnswer, ApplyRequest, FileError, PlanView, PointChange, SourceUse};
+pub use deletion::DeletionView;
+pub use plan::{
+    ApplyAnswer, ApplyRequest, FileError, ForkRequest, PlanView, PointChange, SourceUse,
+};
 pub use pool::{LoopView, PoolHealth, PoolKind, PoolView};
+pub use remark::{ExcludeRequest, ExclusionView, NoteRequest, NoteView, PriorityRequest};
 pub use run::{
-    AttemptView, CheckpointView, EvaluationView, EventView, LogPage, LogRow, NeedView, Outcome,
-    RunKind, RunRow, RunState, RunView,
+    AttemptView, CheckpointView, EvaluationView, EventView, ExtendAnswer, ExtendRequest,
+    ExtendsView, LogPage, LogRow, NeedView, Outcome, RunKind, RunRow, RunState, RunView,
 };
 pub use series::{SeriesAnswer, SeriesPoints, SeriesQuery};
 pub use sweep::{

@@ -82,9 +82,20 @@ pub struct StartAnswer {
     pub datasets: BTreeMap<String, DatasetInput>,
     /// For a model `{run: …}`: the storage path of the checkpoint to begin from.
     pub base: Option<String>,
+    /// For a run that extends another: where it begins, as long as nothing is resumed.
+    pub extends: Option<Earlier>,
     /// Go on from here; none: from the beginning.
     pub resume: Option<FoundCheckpoint>,
     pub lease: Lease,
+}
+
+/// The state of a shorter run before its decay, and how its spec differs from the longer one's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Earlier {
+    /// Of the checkpoint, relative to the storage folder.
+    pub path: String,
+    pub tokens: u64,
+    pub decay_steps: u64,
 }
 
 /// A prepared dataset and what it must be.

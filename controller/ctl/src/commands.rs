@@ -3,9 +3,13 @@
 pub(crate) mod answer;
 pub(crate) mod apply;
 pub(crate) mod data;
+pub(crate) mod deletion;
+pub(crate) mod extension;
 #[cfg(test)]
 mod fixture;
+pub(crate) mod fork;
 pub(crate) mod pool;
+pub(crate) mod remark;
 pub(crate) mod run;
 pub(crate) mod sweep;
 pub(crate) mod up;
@@ -15,9 +19,11 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
+use assay_api::RunId;
 use assay_api::client::Client;
 
 use crate::print::Format;
+use crate::words::RunName;
 
 /// What every command that asks the controller has.
 #[derive(Debug)]
@@ -25,6 +31,13 @@ pub(crate) struct Session {
     pub(crate) client: Client,
     pub(crate) url: String,
     pub(crate) format: Format,
+}
+
+impl Session {
+    /// The id of a run that a person named.
+    async fn id_of(&self, run: &RunName) -> anyhow::Result<RunId> {
+        Ok(self.client.run_of(&run.sweep, run.number).await?.row.run_id)
+    }
 }
 
 /// A program of this installation: it lies beside `ctl`.

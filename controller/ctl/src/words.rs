@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use assay_api::view::{
-    Counts, LogRow, Outcome, RunKind, RunRow, RunState, SweepState, SweepSummary,
+    Counts, ExclusionView, LogRow, Outcome, RunKind, RunRow, RunState, SweepState, SweepSummary,
 };
 use assay_api::worker::LogLevel;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -42,6 +42,7 @@ pub(crate) fn sweep_state(state: SweepState) -> &'static str {
         SweepState::Queued => "queued",
         SweepState::Running => "running",
         SweepState::Paused => "paused",
+        SweepState::Deleting => "deleting",
         SweepState::Succeeded => "succeeded",
         SweepState::Ended => "ended",
     }
@@ -122,6 +123,23 @@ pub(crate) fn values(values: &[serde_json::Value]) -> String {
         }
         _ => values.iter().map(shown).collect::<Vec<_>>().join(", "),
     }
+}
+
+/// The point, and what people should know when they read its numbers.
+pub(crate) fn label(run: &RunRow) -> String {
+    let mut label = run.label.clone();
+    for (is_so, mark) in [(run.is_baseline, " (baseline)"), (run.excluded.is_some(), " (excluded)")]
+    {
+        label.push_str(if is_so { mark } else { "" });
+    }
+    label
+}
+
+/// `the disk was failing (anna, 2026-11-25)`.
+pub(crate) fn exclusion(excluded: &ExclusionView) -> String {
+    let ExclusionView { because, author, at } = excluded;
+    let author = author.as_ref().map_or_else(String::new, |author| format!("{author}, "));
+    format!("{because} ({author}{})", at.format("%Y-%m-%d"))
 }
 
 pub(crate) fn total(counts: &Counts) -> u32 {

@@ -59,7 +59,7 @@ fn sweeps(n: usize) -> Value {
                 "priority": 0,
                 "project": "default",
             "name": format!("grid-{n}"), "state": "running", "counts": counts,
-            "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z"})
+            "tags": [], "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z"})
     };
     (0..n).map(sweep).collect()
 }

@@ -7,9 +7,10 @@ use crate::{Attempt, Cause, Time};
 /// `EX_TEMPFAIL`: how a worker exits that was asked to stop and saved a checkpoint.
 const EXIT_PREEMPTED: i32 = 75;
 
-/// Who may say what: the loop plans `Place`, `Lost`, `Gone`, `NeedEnded` and `NeedRetried`; workers
-/// say `Start`, `Finish` and, by what they resume from or leave, `CheckpointAccepted`; people (and
-/// rules in their name) say the rest. Extending a lease is no event: the shell writes it down.
+/// Who may say what: the loop plans `Place`, `Lost`, `Gone`, `NeedEnded`, `NeedRetried` and, for a
+/// sweep that is paused with all that runs, `Preempt`; workers say `Start`, `Finish` and, by what
+/// they resume from or leave, `CheckpointAccepted`; people (and rules in their name) say the rest.
+/// Extending a lease is no event: the shell writes it down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// It gets its slots. The attempt is created once this is committed.

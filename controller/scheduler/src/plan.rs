@@ -2,8 +2,8 @@
 
 use crate::queue::place_queued;
 use crate::world::{Seen, World};
-use crate::{Attempt, AttemptSeen, Cause, Event, Exit, Loss, Need, Outcome, Pool, PoolId, Run};
-use crate::{RunId, State, SweepId, Then, Time, Waiting};
+use crate::{Attempt, AttemptSeen, Cause, Event, Exit, Loss, Need, Outcome, Pool, PoolId};
+use crate::{Run, RunId, State, SweepId, Then, Time, Waiting};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -61,11 +61,13 @@ pub fn plan(world: &World) -> Plan {
 }
 
 fn pause_failing(world: &World, plan: &mut Plan) {
-    let failing = world.sweeps.iter().filter(|(_, sweep)| !sweep.paused && sweep.is_failing());
+    let failing =
+        world.sweeps.iter().filter(|(_, sweep)| sweep.pause.is_none() && sweep.is_failing());
     plan.pauses.extend(failing.map(|(id, _)| *id));
 }
 
-/// A leased run wants its attempt to exist, and to be heard once it runs.
+/// A leased run wants its attempt to exist, and to be heard once it runs; unless its sweep is paused
+/// with all that runs, or has used its time.
 fn judge_leased(world: &World, plan: &mut Plan) {
     for run in world.runs.values() {
         let State::Leased { attempt, placed_at, lease } = run.standing.state else { continue };
@@ -77,7 +79,8 @@ fn judge_leased(world: &World, plan: &mut Plan) {
         };
         match (how, lease) {
             (Some(how), _) => plan.steps.push((run.id, Event::Lost { attempt, how })),
-            (None, _) if world.sweep_of(run).spent().is_some() => {
+            // here and not where the pause is asked for: what was being placed just then is seen next
+            (None, _) if world.sweep_of(run).wants_its_slots_back() => {
                 plan.steps.push((run.id, Event::Preempt));
             }
             (None, None) => prepare(run, attempt, seen, plan),

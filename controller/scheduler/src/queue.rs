@@ -139,7 +139,7 @@ impl<'a> Room<'a> {
         if capacity < takes {
             return Some(Waiting::NeverFits { pool: pool_name(), capacity, takes });
         }
-        if sweep.paused || sweep.is_failing() {
+        if sweep.pause.is_some() || sweep.is_failing() {
             return Some(Waiting::Paused);
         }
         if let Some(SlotTime { limit_ms, .. }) = sweep.spent() {

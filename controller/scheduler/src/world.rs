@@ -46,8 +46,8 @@ pub struct Need {
 pub struct Sweep {
     /// The older of two sweeps of equal priority goes first.
     pub created_at: Time,
-    /// Nothing new is placed.
-    pub paused: bool,
+    /// Somebody paused it.
+    pub pause: Option<Pause>,
     /// At most so many runs of it are active at once.
     pub parallel: Option<u32>,
     /// None: as much as it takes.
@@ -70,6 +70,15 @@ pub struct SlotTime {
 pub struct SameError {
     pub limit: u32,
     pub runs: u32,
+}
+
+/// How far a pause goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// Nothing new is placed; what runs goes on.
+    Placing,
+    /// What runs saves a checkpoint and is queued again as well.
+    Running,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,6 +181,11 @@ impl Sweep {
     /// Its limit, if all of it is used.
     pub(crate) fn spent(&self) -> Option<SlotTime> {
         self.slot_time.filter(|time| time.limit_ms <= time.used_ms)
+    }
+
+    /// What runs is to save a checkpoint and make room.
+    pub(crate) fn wants_its_slots_back(&self) -> bool {
+        self.pause == Some(Pause::Running) || self.spent().is_some()
     }
 
     /// So many of its runs failed alike that the others would, too.

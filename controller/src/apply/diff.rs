@@ -43,7 +43,11 @@ impl Diff {
             expansion.runs.iter().map(|run| (run.point.as_str(), ())).collect();
         for run in stored.iter().filter(|run| !planned.contains_key(run.point.as_str())) {
             let open = view::run_state(&run.state) != RunState::Done;
-            let change = if request.prune && open { Change::Cancelled } else { Change::Dropped };
+            let change = match (run.is_extension, request.prune && open) {
+                (true, _) => Change::Kept,
+                (false, true) => Change::Cancelled,
+                (false, false) => Change::Dropped,
+            };
             let view = point(run.label.clone(), view::run_kind(&run.kind), run.is_baseline);
             points.push(entry(change, Some(run), view));
         }

@@ -1,7 +1,10 @@
 //! How much one request may ask for. What a worker's message may hold is in
 //! [`assay_api::worker::limits`], what a sweep file may hold in [`assay_api::sweep::limits`].
 
-use assay_api::view::{ApplyRequest, SeriesQuery};
+use assay_api::view::{
+    ApplyRequest, ExcludeRequest, ExtendRequest, ForkRequest, NoteRequest, PriorityRequest,
+    SeriesQuery,
+};
 use assay_api::worker::limits::REQUEST_BYTES_MAX;
 use assay_api::worker::{FinishRequest, ReportRequest, StartRequest};
 
@@ -13,6 +16,31 @@ pub(super) trait Limited {
 /// A sweep file of a megabyte, six times as long where all of it must be escaped.
 impl Limited for ApplyRequest {
     const BYTES_MAX: usize = 8 << 20;
+}
+
+/// A sweep file as well.
+impl Limited for ForkRequest {
+    const BYTES_MAX: usize = ApplyRequest::BYTES_MAX;
+}
+
+/// A text of 1,000 characters and a name, escaped.
+impl Limited for ExcludeRequest {
+    const BYTES_MAX: usize = 16 << 10;
+}
+
+/// A text of 2,000 characters and a name, escaped.
+impl Limited for NoteRequest {
+    const BYTES_MAX: usize = 32 << 10;
+}
+
+/// One number.
+impl Limited for PriorityRequest {
+    const BYTES_MAX: usize = 1 << 10;
+}
+
+/// Two short words.
+impl Limited for ExtendRequest {
+    const BYTES_MAX: usize = 4 << 10;
 }
 
 /// 1,000 ids of 40 bytes and 100 names of 200 bytes.

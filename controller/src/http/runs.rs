@@ -1,8 +1,7 @@
-//! Runs: shown, their logs, cancelled, retried.
+//! Runs: shown, their logs, cancelled, retried, extended.
 
 use assay_api::RunId;
-use assay_api::view::{LogPage, Problem, RunView};
-use axum::Json;
+use assay_api::view::{ExtendAnswer, ExtendRequest, ExtendsView, LogPage, Problem, RunView};
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
@@ -11,11 +10,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Error;
-use super::extract::{Path, Query};
+use super::extract::{Json, Path, Query};
 use super::limits::LOG_LINES_MAX;
 use crate::app::App;
-use crate::intent;
 use crate::store::{self, view};
+use crate::{extension, intent};
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -23,6 +22,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(logs))
         .routes(routes!(cancel))
         .routes(routes!(retry))
+        .routes(routes!(extend))
 }
 
 /// One run, with everything about it but its points and lines.
@@ -44,6 +44,10 @@ async fn show(State(app): State<App>, Path(run): Path<RunId>) -> Result<Json<Run
         evaluations: store::evaluation::of_run(&mut *tx, run).await?,
         events: view::events(&mut *tx, run).await?,
         series: store::series::names_of_run(&mut *tx, run).await?,
+        extends: store::extension::of(&mut *tx, run).await?.map(|earlier| ExtendsView {
+            number: earlier.number.unsigned_abs(),
+            step: earlier.step.unsigned_abs(),
+        }),
     }))
 }
 
@@ -87,4 +91,17 @@ async fn cancel(State(app): State<App>, Path(run): Path<RunId>) -> Result<Status
 async fn retry(State(app): State<App>, Path(run): Path<RunId>) -> Result<StatusCode, Error> {
     intent::retry_run(&app, run).await?;
     Ok(StatusCode::ACCEPTED)
+}
+
+/// Adds a run that goes on where a finished one was before its decay, for longer.
+#[utoipa::path(post, operation_id = "extend_run", path = "/runs/{run_id}/extend", tag = "runs", params(("run_id" = RunId, Path)),
+    request_body = ExtendRequest,
+    responses((status = 201, body = ExtendAnswer), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+async fn extend(
+    State(app): State<App>,
+    Path(run): Path<RunId>,
+    Json(asked): Json<ExtendRequest>,
+) -> Result<(StatusCode, Json<ExtendAnswer>), Error> {
+    let answer = extension::extend(&app, run, &asked).await?;
+    Ok((StatusCode::CREATED, Json(answer)))
 }

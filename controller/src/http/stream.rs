@@ -85,6 +85,12 @@ fn changes(
                         yield Ok(Event::default().id(cursor.to_string()).data(data));
                     }
                 }
+                // it was deleted: whoever looks again is told so
+                Err(sqlx::Error::RowNotFound) => {
+                    let data = serde_json::to_string(&StreamEvent::Reset).expect("it is plain data");
+                    yield Ok(Event::default().id(cursor.to_string()).data(data));
+                    return;
+                }
                 Err(error) => warn!(%error, sweep.id = %sweep, "a stream could not read: {error}"),
             }
         }

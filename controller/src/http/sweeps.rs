@@ -1,16 +1,23 @@
-//! Sweeps: listed, shown, planned, applied, paused, resumed, cancelled.
+//! Sweeps: listed, shown, planned, applied, paused, resumed, cancelled, deleted.
 
 use assay_api::SweepId;
 use assay_api::sweep;
-use assay_api::view::{ApplyAnswer, ApplyRequest, PlanView, Problem, SweepSummary, SweepView};
+use assay_api::view::{
+    ApplyAnswer, ApplyRequest, DeletionView, ForkRequest, PlanView, Problem, SweepSummary,
+    SweepView,
+};
+use assay_scheduler::Pause;
 use axum::extract::State;
 use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Error;
-use super::extract::{Json, Path};
+use super::extract::{Json, Path, Query};
 use crate::app::App;
+use crate::deletion::{self, Open};
 use crate::store::{self, view};
 use crate::{apply, intent};
 
@@ -23,6 +30,9 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(pause))
         .routes(routes!(resume))
         .routes(routes!(cancel))
+        .routes(routes!(fork))
+        .routes(routes!(show_deletion))
+        .routes(routes!(delete))
 }
 
 /// Every sweep, newest first.
@@ -60,12 +70,24 @@ async fn apply_file(
     Ok(Json(apply::apply(&app, &request).await?))
 }
 
+#[derive(Debug, Deserialize, IntoParams)]
+struct PauseQuery {
+    /// What runs saves a checkpoint and is queued again as well, at no charge.
+    #[serde(default)]
+    now: bool,
+}
+
 /// Places nothing new.
 #[utoipa::path(post, operation_id = "pause_sweep", path = "/sweeps/{name}/pause", tag = "sweeps",
-    params(("name" = String, Path, description = "name of the sweep")),
+    params(("name" = String, Path, description = "name of the sweep"), PauseQuery),
     responses((status = 202), (status = 404, body = Problem)))]
-async fn pause(State(app): State<App>, Path(name): Path<String>) -> Result<StatusCode, Error> {
-    store::sweep::pause(&app.store.db, find(&app, &name).await?, true).await?;
+async fn pause(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Query(how): Query<PauseQuery>,
+) -> Result<StatusCode, Error> {
+    let pause = if how.now { Pause::Running } else { Pause::Placing };
+    store::sweep::pause(&app.store.db, find(&app, &name).await?, Some(pause)).await?;
     app.wake().await?;
     Ok(StatusCode::ACCEPTED)
 }
@@ -86,6 +108,51 @@ async fn resume(State(app): State<App>, Path(name): Path<String>) -> Result<Stat
 async fn cancel(State(app): State<App>, Path(name): Path<String>) -> Result<StatusCode, Error> {
     intent::cancel_sweep(&app, find(&app, &name).await?).await?;
     Ok(StatusCode::ACCEPTED)
+}
+
+/// Makes a new sweep from a stored one's file, or from a changed one, about the same data.
+#[utoipa::path(post, operation_id = "fork_sweep", path = "/sweeps/{name}/fork", tag = "sweeps",
+    params(("name" = String, Path, description = "name of the sweep")), request_body = ForkRequest,
+    responses((status = 201, body = ApplyAnswer), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+async fn fork(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Json(asked): Json<ForkRequest>,
+) -> Result<(StatusCode, Json<ApplyAnswer>), Error> {
+    let answer = apply::fork(&app, find(&app, &name).await?, &asked).await?;
+    Ok((StatusCode::CREATED, Json(answer)))
+}
+
+/// What deleting the sweep would take away.
+#[utoipa::path(get, operation_id = "show_deletion", path = "/sweeps/{name}/deletion", tag = "sweeps",
+    params(("name" = String, Path, description = "name of the sweep")),
+    responses((status = 200, body = DeletionView), (status = 404, body = Problem)))]
+async fn show_deletion(
+    State(app): State<App>,
+    Path(name): Path<String>,
+) -> Result<Json<DeletionView>, Error> {
+    Ok(Json(deletion::show(&app, find(&app, &name).await?).await?))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+struct DeleteQuery {
+    /// Cancel what has not ended, and delete the sweep once all is gone.
+    #[serde(default)]
+    cancel: bool,
+}
+
+/// Deletes the sweep with its data. Files go a moment later, as far as the controller reaches them.
+#[utoipa::path(delete, operation_id = "delete_sweep", path = "/sweeps/{name}", tag = "sweeps",
+    params(("name" = String, Path, description = "name of the sweep"), DeleteQuery),
+    responses((status = 202, body = DeletionView), (status = 404, body = Problem), (status = 409, body = Problem)))]
+async fn delete(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Query(how): Query<DeleteQuery>,
+) -> Result<(StatusCode, Json<DeletionView>), Error> {
+    let open = if how.cancel { Open::Cancel } else { Open::Refuse };
+    let view = deletion::delete(&app, find(&app, &name).await?, open).await?;
+    Ok((StatusCode::ACCEPTED, Json(view)))
 }
 
 pub(super) async fn find(app: &App, name: &str) -> Result<SweepId, Error> {

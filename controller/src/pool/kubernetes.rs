@@ -35,7 +35,7 @@ use serde_json::json;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::{AttemptKey, Claims, LAST_WORDS, Order, Pool, Refusal, Seen, Stop};
+use super::{AttemptKey, Claims, LAST_WORDS, Left, Order, Pool, Refusal, Seen, Stop};
 
 pub use settings::{Mounted, PatienceSettings, Settings};
 use sight::Sight;
@@ -316,6 +316,23 @@ impl Pool for KubernetesPool {
 
     fn last_words(&self, key: AttemptKey) -> BoxFuture<'_, anyhow::Result<Vec<String>>> {
         Box::pin(self.output(key))
+    }
+
+    /// A volume of its namespace, mounted in its pods alone.
+    fn storage_elsewhere(&self) -> Option<String> {
+        let Settings { namespace, storage, .. } = &self.settings;
+        Some(format!(
+            "in the storage of pool `{}`: the volume {} of the namespace {namespace}, which only its pods reach",
+            self.owner.pool, storage.volume,
+        ))
+    }
+
+    fn set_aside(&self, _left: Left, _name: Uuid) -> BoxFuture<'_, anyhow::Result<()>> {
+        Box::pin(async { anyhow::bail!("the controller does not reach this pool's storage") })
+    }
+
+    fn clear_aside(&self, _name: Uuid) -> BoxFuture<'_, anyhow::Result<()>> {
+        Box::pin(async { anyhow::bail!("the controller does not reach this pool's storage") })
     }
 
     fn trouble(&self) -> Option<String> {

@@ -11,6 +11,7 @@
 //! more, it has ended.
 
 mod process;
+mod storage;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,8 +28,9 @@ use assay_api::worker::env;
 use assay_api::{KillPoint, RunId, kill_point};
 use assay_scheduler::{AttemptSeen, Exit};
 use futures_util::future::BoxFuture;
+use uuid::Uuid;
 
-use super::{AttemptKey, Claims, LAST_WORDS, Order, Pool, Refusal, Seen, Stop};
+use super::{AttemptKey, Claims, LAST_WORDS, Left, Order, Pool, Refusal, Seen, Stop};
 
 const NAME: &str = "local";
 /// What an attempt's processes print.
@@ -306,6 +308,18 @@ impl Pool for LocalPool {
         Box::pin(
             async move { tokio::task::block_in_place(|| tail(&self.folder(key).join(OUTPUT))) },
         )
+    }
+
+    fn storage_elsewhere(&self) -> Option<String> {
+        None
+    }
+
+    fn set_aside(&self, left: Left, name: Uuid) -> BoxFuture<'_, anyhow::Result<()>> {
+        Box::pin(async move { tokio::task::block_in_place(|| self.move_aside(&left, name)) })
+    }
+
+    fn clear_aside(&self, name: Uuid) -> BoxFuture<'_, anyhow::Result<()>> {
+        Box::pin(async move { tokio::task::block_in_place(|| self.remove_aside(name)) })
     }
 
     fn trouble(&self) -> Option<String> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use assay_scheduler::{self as scheduler, Attempt, Event, Plan};
+use assay_scheduler::{self as scheduler, Attempt, Event, Pause, Plan};
 use futures_util::future::join_all;
 use tracing::warn;
 
@@ -67,10 +67,12 @@ fn in_words(rows: &Rows, sights: &Sights, id: scheduler::RunId, event: Event) ->
                 failed.map(|need| format!("cancelled because {} ended without success", need.name));
             Told { reason, ..told }
         }
-        // what the loop itself asks to make room is of a sweep that has used its time
+        // the loop asks for room for one of two reasons
         Event::Preempt => {
-            let reason = "asked to checkpoint: its sweep has used its GPU hours".to_owned();
-            Told { reason: Some(reason), ..told }
+            let sweep = rows.sweeps.get(&rows.runs[&id].run.spec.sweep);
+            let is_paused = sweep.is_some_and(|sweep| sweep.pause == Some(Pause::Running));
+            let why = if is_paused { "is paused" } else { "has used its GPU hours" };
+            Told { reason: Some(format!("asked to checkpoint: its sweep {why}")), ..told }
         }
         Event::Lost { attempt, .. } | Event::Gone { attempt } => {
             let sight =

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use assay_scheduler::{self as scheduler, Attempt, Observed, PoolId, State, Time, World};
+use assay_scheduler::{self as scheduler, Attempt, Observed, Pause, PoolId, State, Time, World};
 use futures_util::future::join_all;
 
 use super::key;
@@ -45,7 +45,7 @@ pub(super) async fn observe(app: &App, rows: &Rows) -> Sights {
 pub(super) fn world_of(app: &App, rows: &Rows, sights: &Sights, reports_since: Time) -> World {
     let mut sweeps = rows.sweeps.clone();
     if app.is_draining() {
-        sweeps.values_mut().for_each(|sweep| sweep.paused = true);
+        sweeps.values_mut().for_each(|sweep| sweep.pause = sweep.pause.or(Some(Pause::Placing)));
     }
     let pools = app.pools.each().map(|(id, pool)| (id, pool_of(app, &**pool, &sights[&id])));
     World {

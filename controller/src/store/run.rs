@@ -95,6 +95,8 @@ pub struct NewRun {
     pub queue_order: i32,
     pub steps: i64,
     pub needs: Vec<Uuid>,
+    /// Where it comes from, in a sentence: its first event.
+    pub origin: String,
 }
 
 /// # Errors
@@ -112,7 +114,7 @@ pub async fn insert(
             returning run_id, version, state
         )
         insert into run_event (run_id, version, event, state, text)
-        select run_id, version, 'applied', state, 'queued by apply' from added",
+        select run_id, version, 'applied', state, $13 from added",
         new.run_id,
         sweep.0,
         new.number,
@@ -125,6 +127,7 @@ pub async fn insert(
         new.slots,
         new.queue_order,
         new.steps,
+        new.origin,
     )
     .execute(&mut *tx)
     .await?;
@@ -198,6 +201,8 @@ pub struct Stored {
     pub state: String,
     pub outcome: Option<String>,
     pub is_baseline: bool,
+    /// No file asked for it.
+    pub is_extension: bool,
 }
 
 /// Every run of a sweep, by number.
@@ -207,8 +212,9 @@ pub struct Stored {
 pub async fn of_sweep(db: impl PgExecutor<'_>, sweep: SweepId) -> Result<Vec<Stored>, sqlx::Error> {
     sqlx::query_as!(
         Stored,
-        "select run_id, number, point, kind, label, state, outcome, is_baseline
-         from run where sweep_id = $1 order by number",
+        r#"select run_id, number, point, kind, label, state, outcome, is_baseline,
+            exists (select from extension e where e.run_id = run.run_id) as "is_extension!"
+         from run where sweep_id = $1 order by number"#,
         sweep.0,
     )
     .fetch_all(db)
@@ -249,11 +255,13 @@ pub async fn explain(
 /// What a succeeded run left, with what it is.
 #[derive(Clone, Debug)]
 pub struct NeededResult {
+    pub run_id: Uuid,
     pub kind: String,
     pub point: String,
     pub spec: serde_json::Value,
     pub path: String,
     pub fingerprint: String,
+    pub tokens: i64,
 }
 
 /// Results of everything that a run needs.
@@ -266,7 +274,7 @@ pub async fn needed_results(
 ) -> Result<Vec<NeededResult>, sqlx::Error> {
     sqlx::query_as!(
         NeededResult,
-        "select r.kind, r.point, r.spec, result.path, result.fingerprint
+        "select r.run_id, r.kind, r.point, r.spec, result.path, result.fingerprint, result.tokens
          from run_need n join run r on r.run_id = n.needs_run_id join result on result.run_id = r.run_id
          where n.run_id = $1",
         run.0,
@@ -352,6 +360,45 @@ pub async fn rewritten(db: impl PgExecutor<'_>, run: RunId) -> Result<(), sqlx::
     sqlx::query!(
         "update run set rewritten = change_id(), changed = change_id() where run_id = $1",
         run.0,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Puts a run before or behind others. It is no step: a run that moves meanwhile loses nothing by it.
+/// False: there is no such run.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn prioritize(
+    db: impl PgExecutor<'_>,
+    run: RunId,
+    priority: i16,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "update run set priority = $2, changed = change_id() where run_id = $1",
+        run.0,
+        priority,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The same for every run of a sweep.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn prioritize_all(
+    db: impl PgExecutor<'_>,
+    sweep: SweepId,
+    priority: i16,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update run set priority = $2, changed = change_id() where sweep_id = $1 and priority <> $2",
+        sweep.0,
+        priority,
     )
     .execute(db)
     .await?;

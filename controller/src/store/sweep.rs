@@ -1,6 +1,7 @@
 //! Sweeps: what was asked for, and the data it is pinned to.
 
 use assay_api::SweepId;
+use assay_scheduler::Pause;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
@@ -93,6 +94,12 @@ pub async fn count(db: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
     .await
 }
 
+/// # Errors
+/// The database does not answer, or there is no such sweep.
+pub async fn name(db: impl PgExecutor<'_>, sweep: SweepId) -> Result<String, sqlx::Error> {
+    sqlx::query_scalar!("select name from sweep where sweep_id = $1", sweep.0).fetch_one(db).await
+}
+
 /// The pool that a sweep lives in.
 ///
 /// # Errors
@@ -101,19 +108,45 @@ pub async fn pool(db: impl PgExecutor<'_>, sweep: SweepId) -> Result<String, sql
     sqlx::query_scalar!("select pool from sweep where sweep_id = $1", sweep.0).fetch_one(db).await
 }
 
+/// Pauses a sweep, or ends its pause.
+///
 /// # Errors
 /// The database does not answer.
 pub async fn pause(
     db: impl PgExecutor<'_>,
     sweep: SweepId,
-    paused: bool,
+    pause: Option<Pause>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update sweep set paused = $2, paused_because = null, updated_at = now(), changed = change_id() where sweep_id = $1",
+        "update sweep set paused = $2, pauses_running = $3, paused_because = null, updated_at = now(),
+            changed = change_id()
+         where sweep_id = $1",
         sweep.0,
-        paused,
+        pause.is_some(),
+        pause == Some(Pause::Running),
     )
     .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Pins a sweep to the data that another one is pinned to.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn copy_pins(
+    tx: impl PgExecutor<'_>,
+    from: SweepId,
+    to: SweepId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into sweep_pin (sweep_id, point, fingerprint)
+         select $2, point, fingerprint from sweep_pin where sweep_id = $1
+         on conflict do nothing",
+        from.0,
+        to.0,
+    )
+    .execute(tx)
     .await?;
     Ok(())
 }

@@ -11,6 +11,8 @@ use assay_api::{RunId, SweepId};
 use sqlx::{PgConnection, PgExecutor, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
+use super::{exclusion, note, tag};
+
 /// A transaction in which every read sees the same database.
 ///
 /// # Errors
@@ -51,13 +53,15 @@ pub async fn sweeps(
         Which::One(sweep) => Some(sweep.0),
     };
     let rows = sqlx::query!(
-        r#"select s.sweep_id, p.name as project, s.name, s.paused, s.paused_because, s.created_at,
+        r#"select s.sweep_id, p.name as project, s.name, s.paused, s.paused_because, s.is_deleting,
+            s.created_at,
             (s.resources->>'priority')::smallint as priority,
             s.slot_ms_max::float8 / 3.6e6 as gpu_hours_limit,
             (coalesce(u.slot_ms, 0) / 3.6e6 + coalesce(sum(
                 r.slots * extract(epoch from greatest(now() - a.started_at, interval '0')) / 3600
             ), 0))::float8 as "gpu_hours_used!",
             greatest(s.updated_at, max(r.queued_at), max(r.started_at), max(r.ended_at)) as "updated_at!",
+            array(select tag from sweep_tag t where t.sweep_id = s.sweep_id order by tag) as "tags!",
             count(*) filter (where r.state = 'queued') as "queued!",
             count(*) filter (where r.state = 'leased') as "leased!",
             count(*) filter (where r.state = 'stopping') as "stopping!",
@@ -93,11 +97,15 @@ pub async fn sweeps(
             sweep_id: SweepId(row.sweep_id),
             project: row.project,
             name: row.name,
-            state: sweep_state(row.paused, counts),
+            state: match row.is_deleting {
+                true => SweepState::Deleting,
+                false => sweep_state(row.paused, counts),
+            },
             paused_because: row.paused_because,
             priority: row.priority.unwrap_or(0),
             gpu_hours: GpuHours { used: row.gpu_hours_used, limit: row.gpu_hours_limit },
             counts,
+            tags: row.tags,
             created_at: row.created_at,
             updated_at: row.updated_at,
         }
@@ -138,7 +146,7 @@ pub async fn runs(tx: &mut PgConnection, which: Rows) -> Result<Vec<RunRow>, sql
     };
     let rows = sqlx::query!(
         "select run_id, number, kind, label, state, outcome, reason, waiting, attempt, step, steps, tokens,
-                phase, axes, is_baseline, queued_at, started_at, ended_at
+                phase, axes, is_baseline, priority, queued_at, started_at, ended_at
          from run
          where ($1::uuid is null or sweep_id = $1) and ($2::uuid is null or run_id = $2)
            and $3 <= changed and changed < $4
@@ -152,6 +160,9 @@ pub async fn runs(tx: &mut PgConnection, which: Rows) -> Result<Vec<RunRow>, sql
     .await?;
     let ids: Vec<Uuid> = rows.iter().map(|row| row.run_id).collect();
     let mut latest = latest_values(&mut *tx, &ids).await?;
+    let mut excluded = exclusion::of_runs(&mut *tx, &ids).await?;
+    let mut notes = note::of_runs(&mut *tx, &ids).await?;
+    let mut tags = tag::of_runs(&mut *tx, &ids).await?;
     let view = rows.into_iter().map(|row| {
         let state = run_state(&row.state);
         let attempt = row.attempt.unsigned_abs();
@@ -178,6 +189,10 @@ pub async fn runs(tx: &mut PgConnection, which: Rows) -> Result<Vec<RunRow>, sql
             axes: serde_json::from_value(row.axes).unwrap_or_default(),
             is_baseline: row.is_baseline,
             latest: latest.remove(&row.run_id).unwrap_or_default(),
+            priority: row.priority,
+            excluded: excluded.remove(&row.run_id),
+            notes: notes.remove(&row.run_id).unwrap_or_default(),
+            tags: tags.remove(&row.run_id).unwrap_or_default(),
             queued_at: row.queued_at,
             started_at: row.started_at,
             ended_at: row.ended_at,

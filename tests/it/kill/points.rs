@@ -14,6 +14,15 @@ const FIRST_START: [KillPoint; 4] = [
 ];
 /// Passed only while a dataset is not there yet: in the first sweep.
 const FIRST_SWEEP: [KillPoint; 2] = [KillPoint::DraftWrittenNamed, KillPoint::VersionNamedNewest];
+/// Passed when a sweep that has ended is deleted.
+const DELETION: [KillPoint; 6] = [
+    KillPoint::DeletionStoredCommitted,
+    KillPoint::DeletionCommittedAnswered,
+    KillPoint::StorageAsideOutput,
+    KillPoint::AsideNoted,
+    KillPoint::AsideNotedCleared,
+    KillPoint::ClearedForgotten,
+];
 /// Passed when a controller is told to stop.
 const STOP: [KillPoint; 2] = [KillPoint::AskedGone, KillPoint::GoneStopped];
 
@@ -83,6 +92,11 @@ async fn spring(machine: &mut Machine, books: &mut Books, (point, sweeps): (Kill
             Need::Controller => machine.start_controller(),
             Need::Stop => {
                 let _ended_well = machine.stop_controller();
+            }
+            Need::Sweep if DELETION.contains(&point) && 0 < *sweeps => {
+                // the answer may be what the controller dies before: asked again, it is gone
+                let _killed_or_gone = machine.try_to_delete(&format!("hurt-{sweeps}")).await;
+                *sweeps -= 1;
             }
             Need::Sweep => {
                 *sweeps += 1;

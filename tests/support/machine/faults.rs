@@ -179,6 +179,14 @@ impl Machine {
         self.data.join("storage")
     }
 
+    /// Runs that something is kept of, by their ids: checkpoints, or the output of their attempts.
+    #[must_use]
+    pub fn run_folders(&self) -> Vec<String> {
+        let folders = [self.storage().join("runs"), self.data.join("ended")];
+        let folders = folders.iter().flat_map(|folder| entries(folder));
+        folders.filter_map(|folder| Some(folder.file_name()?.to_str()?.to_owned())).collect()
+    }
+
     /// Folders and processes that nothing should be left of once every run has ended.
     #[must_use]
     pub fn leftovers(&self) -> Vec<String> {
@@ -187,6 +195,7 @@ impl Machine {
         let is_worker = |pid: &i32| is_in(*pid, &attempts) || is_in(*pid, &ended);
         let left = processes().into_iter().filter(is_worker).map(|pid| format!("process {pid}"));
         let folders = entries(&attempts).into_iter().chain(unfinished(&self.storage()));
+        let folders = folders.chain(entries(&self.storage().join("trash")));
         left.chain(folders.map(|folder| folder.display().to_string())).collect()
     }
 }

@@ -10,7 +10,9 @@ export type AxisView = Schemas['AxisView'];
 export type Counts = Schemas['Counts'];
 export type RunRow = Schemas['RunRow'];
 export type RunView = Schemas['RunView'];
+export type NoteView = Schemas['NoteView'];
 export type RunState = Schemas['RunState'];
+export type DeletionView = Schemas['DeletionView'];
 export type Outcome = Schemas['Outcome'];
 export type EvaluationView = Schemas['EvaluationView'];
 export type LogPage = Schemas['LogPage'];
@@ -60,10 +62,15 @@ function problemIn(text: string, status: number): Problem {
 
 const get = <T>(path: string) => ask('GET', path) as Promise<T>;
 const post = <T>(path: string, body?: unknown) => ask('POST', path, body) as Promise<T>;
+const put = (path: string) => ask('PUT', path) as Promise<null>;
+const remove = <T>(path: string) => ask('DELETE', path) as Promise<T>;
 const sweepPath = (name: string) => `/sweeps/${encodeURIComponent(name)}`;
 
 export type SweepWish = 'pause' | 'resume' | 'cancel';
 export type RunWish = 'cancel' | 'retry';
+
+/** Nobody logs in yet: a browser does not know whose it is. */
+const AUTHOR = 'somebody in the browser';
 
 /** One request for one metric of many runs. */
 export interface SeriesWish {
@@ -80,12 +87,27 @@ export const api = {
   streamUrl: (name: string, cursor: string) =>
     `${ROOT}${sweepPath(name)}/stream?cursor=${encodeURIComponent(cursor)}`,
   wishSweep: (name: string, wish: SweepWish) => post<null>(`${sweepPath(name)}/${wish}`),
+  deletion: (name: string) => get<DeletionView>(`${sweepPath(name)}/deletion`),
+  deleteSweep: (name: string, cancel: boolean) =>
+    remove<DeletionView>(`${sweepPath(name)}?cancel=${cancel}`),
+  forkSweep: (name: string, fork: string) =>
+    post<ApplyAnswer>(`${sweepPath(name)}/fork`, { name: fork, file: null, folder: null }),
+  pauseNow: (name: string) => post<null>(`${sweepPath(name)}/pause?now=true`),
   plan: (request: ApplyRequest) => post<PlanView>('/sweeps/plan', request),
   apply: (request: ApplyRequest) => post<ApplyAnswer>('/sweeps/apply', request),
   run: (id: string) => get<RunView>(`/runs/${id}`),
   logs: (id: string, after: number, limit: number) =>
     get<LogPage>(`/runs/${id}/logs?after=${after}&limit=${limit}`),
   wishRun: (id: string, wish: RunWish) => post<null>(`/runs/${id}/${wish}`),
+  extendRun: (id: string, tokens: string) => post<unknown>(`/runs/${id}/extend`, { tokens, decay: null }),
+  excludeRun: (id: string, because: string) =>
+    post<null>(`/runs/${id}/exclude`, { because, author: AUTHOR }),
+  includeRun: (id: string) => post<null>(`/runs/${id}/include`),
+  writeNote: (id: string, note: { step: number | null; text: string }) =>
+    post<NoteView>(`/runs/${id}/notes`, { ...note, author: AUTHOR }),
+  removeNote: (id: string, note: number) => remove<null>(`/runs/${id}/notes/${note}`),
+  tagRun: (id: string, tag: string) => put(`/runs/${id}/tags/${encodeURIComponent(tag)}`),
+  untagRun: (id: string, tag: string) => remove<null>(`/runs/${id}/tags/${encodeURIComponent(tag)}`),
   pools: () => get<PoolView[]>('/pools'),
   series: async (wish: SeriesWish) => {
     const answer = await post<{ series: SeriesPoints[] }>('/series/query', wish);

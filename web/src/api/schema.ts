@@ -72,6 +72,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/runs/{run_id}/exclude": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Keeps a run and leaves it out of every comparison; again with another reason changes the reason. */
+        post: operations["exclude_run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/extend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Adds a run that goes on where a finished one was before its decay, for longer. */
+        post: operations["extend_run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/include": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Compares a run again. */
+        post: operations["include_run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/runs/{run_id}/logs": {
         parameters: {
             query?: never;
@@ -83,6 +134,57 @@ export interface paths {
         get: operations["run_logs"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/notes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Writes a note, pinned to a step or to the run as a whole. */
+        post: operations["write_note"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/notes/{note_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Takes a note back. */
+        delete: operations["remove_note"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/priority": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Puts a run before or behind others in the queue. What is active goes on. */
+        post: operations["prioritize_run"];
         delete?: never;
         options?: never;
         head?: never;
@@ -101,6 +203,24 @@ export interface paths {
         /** Queues a run again that ended without success, with new budgets. */
         post: operations["retry_run"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/tags/{tag}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Tags a run; a second time changes nothing. */
+        put: operations["tag_run"];
+        post?: never;
+        /** Takes a tag from a run. */
+        delete: operations["untag_run"];
         options?: never;
         head?: never;
         patch?: never;
@@ -185,7 +305,8 @@ export interface paths {
         get: operations["show_sweep"];
         put?: never;
         post?: never;
-        delete?: never;
+        /** Deletes the sweep with its data. Files go a moment later, as far as the controller reaches them. */
+        delete: operations["delete_sweep"];
         options?: never;
         head?: never;
         patch?: never;
@@ -208,6 +329,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sweeps/{name}/deletion": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What deleting the sweep would take away. */
+        get: operations["show_deletion"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sweeps/{name}/fork": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes a new sweep from a stored one's file, or from a changed one, about the same data. */
+        post: operations["fork_sweep"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sweeps/{name}/pause": {
         parameters: {
             query?: never;
@@ -219,6 +374,23 @@ export interface paths {
         put?: never;
         /** Places nothing new. */
         post: operations["pause_sweep"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sweeps/{name}/priority": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The same for every run that the sweep has now. */
+        post: operations["prioritize_sweep"];
         delete?: never;
         options?: never;
         head?: never;
@@ -254,6 +426,24 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sweeps/{name}/tags/{tag}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Tags a sweep; a second time changes nothing. */
+        put: operations["tag_sweep"];
+        post?: never;
+        /** Takes a tag from a sweep. */
+        delete: operations["untag_sweep"];
         options?: never;
         head?: never;
         patch?: never;
@@ -435,6 +625,52 @@ export interface components {
             /** @description Relative to the storage folder. */
             path: string;
         };
+        /** @description `GET /api/v1/sweeps/{name}/deletion`, and the answer of `DELETE /api/v1/sweeps/{name}`. */
+        DeletionView: {
+            /** Format: int64 */
+            checkpoint_bytes: number;
+            /**
+             * Format: int32
+             * @description Folders of runs that have saved a checkpoint, and about what the kept ones take.
+             */
+            checkpoints: number;
+            /**
+             * Format: int32
+             * @description Prepared data that no other sweep of the pool uses.
+             */
+            datasets: number;
+            /** @description Set: the controller does not reach the files, which stay, and this says where. */
+            files_stay?: string | null;
+            /** @description Folders in the pool's storage that belong to the sweep alone. */
+            folders: string[];
+            /** @description Its rows are gone. False: it was only asked, or what is active is being cancelled first. */
+            is_deleted: boolean;
+            /** @description Runs of other sweeps that stand on runs of this one: it is refused while there are any. */
+            needed_by: string[];
+            /**
+             * Format: int32
+             * @description Runs that have not ended: it is refused while there are any, unless they may be cancelled.
+             */
+            open: number;
+            /**
+             * Format: int64
+             * @description Metric points.
+             */
+            points: number;
+            pool: string;
+            /** Format: int32 */
+            runs: number;
+            sweep: string;
+        };
+        /** @description The state of a shorter run before its decay, and how its spec differs from the longer one's. */
+        Earlier: {
+            /** Format: int64 */
+            decay_steps: number;
+            /** @description Of the checkpoint, relative to the storage folder. */
+            path: string;
+            /** Format: int64 */
+            tokens: number;
+        };
         /** @enum {string} */
         Engine: "reference" | "cpu-f32" | "cpu-bf16";
         /** @description What is measured, and at which steps (a measurement at step s sees s updates). Not in the point. */
@@ -488,6 +724,49 @@ export interface components {
             state: components["schemas"]["RunState"];
             /** @description A sentence. */
             text: string;
+        };
+        /** @description `POST /api/v1/runs/{run_id}/exclude`. */
+        ExcludeRequest: {
+            author?: string | null;
+            /** @description 1 to 1,000 characters: it stands under every table that lacks the run. */
+            because: string;
+        };
+        /** @description A run that is kept and left out of every comparison. */
+        ExclusionView: {
+            /** Format: date-time */
+            at: string;
+            /** @description As whoever asked called themselves. */
+            author?: string | null;
+            because: string;
+        };
+        /** @description The new run. */
+        ExtendAnswer: {
+            label: string;
+            /** Format: int32 */
+            number: number;
+            run_id: components["schemas"]["RunId"];
+            /**
+             * Format: int64
+             * @description Where it begins.
+             */
+            step: number;
+        };
+        /** @description `POST /api/v1/runs/{run_id}/extend`. */
+        ExtendRequest: {
+            /** @description Of the longer run: `20%` or `80 steps`; none: as many steps as before. */
+            decay?: string | null;
+            /** @description Tokens in all: `2x` of what it trained on, or an amount such as `400k`. */
+            tokens: string;
+        };
+        /** @description The run that another one goes on from, before its decay. */
+        ExtendsView: {
+            /** Format: int32 */
+            number: number;
+            /**
+             * Format: int64
+             * @description The step of its state.
+             */
+            step: number;
         };
         /** @description One error in a sweep file, with its place. */
         FileError: {
@@ -549,6 +828,15 @@ export interface components {
         FinishRequest: {
             finish: components["schemas"]["Finish"];
             instance: components["schemas"]["InstanceId"];
+        };
+        /** @description `POST /api/v1/sweeps/{name}/fork`. */
+        ForkRequest: {
+            /** @description A changed file; none: as the sweep was last applied. Whatever name it has, `name` counts. */
+            file?: string | null;
+            /** @description Absolute folder that the relative paths of a changed file start from; none: the controller's own. */
+            folder?: string | null;
+            /** @description Of the new sweep. */
+            name: string;
         };
         FoundCheckpoint: {
             /** Format: int32 */
@@ -690,6 +978,26 @@ export interface components {
             outcome?: components["schemas"]["Outcome"] | null;
             state: components["schemas"]["RunState"];
         };
+        /** @description `POST /api/v1/runs/{run_id}/notes`. */
+        NoteRequest: {
+            author?: string | null;
+            /** Format: int64 */
+            step?: number | null;
+            /** @description 1 to 2,000 characters. */
+            text: string;
+        };
+        /** @description A remark pinned to a step of a run, or to the run as a whole. */
+        NoteView: {
+            /** Format: date-time */
+            at: string;
+            /** @description As whoever wrote it called themselves. */
+            author?: string | null;
+            /** Format: int64 */
+            note_id: number;
+            /** Format: int64 */
+            step?: number | null;
+            text: string;
+        };
         /** @enum {string} */
         Outcome: "succeeded" | "diverged" | "failed" | "cancelled" | "stopped_early";
         /** @description What apply would do. */
@@ -760,6 +1068,14 @@ export interface components {
             /** @description The name that the sweep gives the source. */
             source: string;
             tokenizer: components["schemas"]["Tokenizer"];
+        };
+        /** @description `POST /api/v1/runs/{run_id}/priority` and `POST /api/v1/sweeps/{name}/priority`. */
+        PriorityRequest: {
+            /**
+             * Format: int32
+             * @description Higher goes first; runs begin with 0.
+             */
+            priority: number;
         };
         /** @description The body of every error. */
         Problem: {
@@ -839,6 +1155,7 @@ export interface components {
             };
             /** Format: date-time */
             ended_at?: string | null;
+            excluded?: components["schemas"]["ExclusionView"] | null;
             /** @description The base as written. */
             is_baseline: boolean;
             kind: components["schemas"]["RunKind"];
@@ -851,6 +1168,8 @@ export interface components {
             latest: {
                 [key: string]: number;
             };
+            /** @description In the order of their steps; those of the run as a whole last. */
+            notes: components["schemas"]["NoteView"][];
             /**
              * Format: int32
              * @description Its number in the sweep, from 1.
@@ -859,6 +1178,11 @@ export interface components {
             outcome?: components["schemas"]["Outcome"] | null;
             /** @description `loading`, `training`, …: what the worker said last. None unless it runs. */
             phase?: string | null;
+            /**
+             * Format: int32
+             * @description Higher goes first in the queue.
+             */
+            priority: number;
             /** Format: date-time */
             queued_at: string;
             /** @description Why it ended or stops, in a sentence. */
@@ -874,6 +1198,8 @@ export interface components {
             step: number;
             /** Format: int64 */
             steps: number;
+            /** @description In the order of the alphabet. */
+            tags: string[];
             /**
              * Format: int64
              * @description Tokens trained on.
@@ -898,6 +1224,7 @@ export interface components {
             evaluations: components["schemas"]["EvaluationView"][];
             /** @description Every step of its life, oldest first. */
             events: components["schemas"]["EventView"][];
+            extends?: components["schemas"]["ExtendsView"] | null;
             needs: components["schemas"]["NeedView"][];
             /** @description The hash of what trains it. */
             point: string;
@@ -986,6 +1313,7 @@ export interface components {
             datasets: {
                 [key: string]: components["schemas"]["DatasetInput"];
             };
+            extends?: components["schemas"]["Earlier"] | null;
             lease: components["schemas"]["Lease"];
             /** @description The run's own point: a `prepare` run writes its dataset to [`layout::dataset`] of it. */
             point: string;
@@ -1021,10 +1349,10 @@ export interface components {
          */
         SweepId: string;
         /**
-         * @description Derived from the runs, except `paused`.
+         * @description Derived from the runs, except `paused` and `deleting`.
          * @enum {string}
          */
-        SweepState: "queued" | "running" | "paused" | "succeeded" | "ended";
+        SweepState: "queued" | "running" | "paused" | "deleting" | "succeeded" | "ended";
         /** @description One line of the list of sweeps. */
         SweepSummary: {
             counts: components["schemas"]["Counts"];
@@ -1042,6 +1370,8 @@ export interface components {
             project: string;
             state: components["schemas"]["SweepState"];
             sweep_id: components["schemas"]["SweepId"];
+            /** @description In the order of the alphabet. */
+            tags: string[];
             /**
              * Format: date-time
              * @description Last time anything in it changed.
@@ -1274,6 +1604,211 @@ export interface operations {
             };
         };
     };
+    exclude_run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: components["schemas"]["RunId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExcludeRequest"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The body is no JSON */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over its limit */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not `application/json` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the controller's own: its log has it */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    extend_run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: components["schemas"]["RunId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExtendRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExtendAnswer"];
+                };
+            };
+            /** @description The body is no JSON */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over its limit */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not `application/json` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the controller's own: its log has it */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    include_run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: components["schemas"]["RunId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nothing of that name */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the controller's own: its log has it */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     run_logs: {
         parameters: {
             query?: {
@@ -1327,6 +1862,196 @@ export interface operations {
             };
         };
     };
+    write_note: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: components["schemas"]["RunId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NoteRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NoteView"];
+                };
+            };
+            /** @description The body is no JSON */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over its limit */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not `application/json` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the controller's own: its log has it */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_note: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: components["schemas"]["RunId"];
+                note_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the controller's own: its log has it */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    prioritize_run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: components["schemas"]["RunId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PriorityRequest"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The body is no JSON */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over its limit */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not `application/json` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body holds what is unknown, wrong or over a limit */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the controller's own: its log has it */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     retry_run: {
         parameters: {
             query?: never;
@@ -1353,6 +2078,96 @@ export interface operations {
                 };
             };
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the controller's own: its log has it */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    tag_run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: components["schemas"]["RunId"];
+                tag: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the controller's own: its log has it */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    untag_run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: components["schemas"]["RunId"];
+                tag: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1639,6 +2454,65 @@ export interface operations {
             };
         };
     };
+    delete_sweep: {
+        parameters: {
+            query?: {
+                /** @description Cancel what has not ended, and delete the sweep once all is gone. */
+                cancel?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description name of the sweep */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeletionView"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter that is unknown, wrong or over a limit */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the controller's own: its log has it */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     cancel_sweep: {
         parameters: {
             query?: never;
@@ -1676,9 +2550,137 @@ export interface operations {
             };
         };
     };
-    pause_sweep: {
+    show_deletion: {
         parameters: {
             query?: never;
+            header?: never;
+            path: {
+                /** @description name of the sweep */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeletionView"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the controller's own: its log has it */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    fork_sweep: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description name of the sweep */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ForkRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApplyAnswer"];
+                };
+            };
+            /** @description The body is no JSON */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over its limit */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not `application/json` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the controller's own: its log has it */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pause_sweep: {
+        parameters: {
+            query?: {
+                /** @description What runs saves a checkpoint and is queued again as well, at no charge. */
+                now?: boolean;
+            };
             header?: never;
             path: {
                 /** @description name of the sweep */
@@ -1695,6 +2697,92 @@ export interface operations {
                 content?: never;
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter that is unknown, wrong or over a limit */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the controller's own: its log has it */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    prioritize_sweep: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description name of the sweep */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PriorityRequest"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The body is no JSON */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over its limit */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not `application/json` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body holds what is unknown, wrong or over a limit */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1794,6 +2882,106 @@ export interface operations {
                 };
             };
             429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the controller's own: its log has it */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    tag_sweep: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description name of the sweep */
+                name: string;
+                tag: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the controller's own: its log has it */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    untag_sweep: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description name of the sweep */
+                name: string;
+                tag: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -11,7 +11,7 @@ import { useOnScreen } from '../ui/useOnScreen';
 import { X_LABEL } from './axes';
 import { Chart } from './Chart';
 import type { Frame } from './frame';
-import { chartLines, notes, stepRange } from './lines';
+import { chartLines, notes, pinsOf, stepRange } from './lines';
 
 export interface ChartContext {
   sweep: string;
@@ -28,13 +28,14 @@ const CROWD = 60;
 
 export function MetricChart({ metric, context }: { metric: Metric; context: ChartContext }) {
   const [element, isNear] = useOnScreen<HTMLElement>();
-  const { lines, error, isPending, isFine } = useLines(metric, context, isNear);
+  const { lines, pins, error, isPending, isFine } = useLines(metric, context, isNear);
   const { view, change, theme } = context;
   const [, go] = useLocation();
   const height = metric.section === 'heldout' ? 280 : 220;
   const frame = useMemo<Frame>(
     () => ({
       lines,
+      pins,
       x: view.x,
       scales: { x: view.logX ? 'log' : 'linear', y: view.logY ? 'log' : 'linear' },
       clip: view.clip,
@@ -44,7 +45,7 @@ export function MetricChart({ metric, context }: { metric: Metric; context: Char
       onZoom: (zoom) => change({ zoom }),
       onPick: context.run === undefined ? (id) => openRun(context, id, go) : undefined,
     }),
-    [lines, view, theme, height, change, context, go],
+    [lines, pins, view, theme, height, change, context, go],
   );
   const told = notes(lines, view.logX, view.logY);
   return (
@@ -101,5 +102,10 @@ function useLines(metric: Metric, context: ChartContext, isNear: boolean) {
     () => (loaded ? chartLines(loaded, { runs, coloring, x: view.x, smoothing }) : []),
     [loaded, runs, coloring, view.x, smoothing],
   );
-  return { lines, error: coarse.error, isPending: coarse.isPending, isFine };
+  // on the page of many runs, the notes of all would hide the curves
+  const pins = useMemo(
+    () => (loaded && run !== undefined ? pinsOf(loaded, runs, view.x) : []),
+    [loaded, run, runs, view.x],
+  );
+  return { lines, pins, error: coarse.error, isPending: coarse.isPending, isFine };
 }

@@ -16,10 +16,17 @@ export interface ChartLine {
   raw: readonly number[] | undefined;
 }
 
+/** A note at an x: where it lies, and what it says. */
+export interface Pin {
+  x: number;
+  text: string;
+}
+
 export type Range = readonly [number, number];
 
 export interface Frame {
   lines: readonly ChartLine[];
+  pins: readonly Pin[];
   x: XAxis;
   scales: { x: Distribution; y: Distribution };
   clip: boolean;

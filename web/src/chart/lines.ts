@@ -5,7 +5,7 @@ import type { RunRow } from '../api/client';
 import type { Coloring } from '../lib/color';
 import { smooth, type Points } from '../lib/series';
 import type { XAxis } from '../lib/viewState';
-import type { ChartLine, Range } from './frame';
+import type { ChartLine, Pin, Range } from './frame';
 
 /** Where each point lies on the x axis. */
 export function xsOf(points: Points, run: RunRow, axis: XAxis): readonly number[] {
@@ -41,6 +41,20 @@ export function chartLines(loaded: RunPoints, wish: LineWish): ChartLine[] {
       ys: isSmooth ? smooth(xs, points.values, wish.smoothing) : points.values,
       raw: isSmooth ? points.values : undefined,
     };
+  });
+}
+
+/** Where the notes of runs lie. In wall time a note stands at the first point that is not before it. */
+export function pinsOf(loaded: RunPoints, runs: readonly RunRow[], axis: XAxis): Pin[] {
+  return runs.flatMap((run) => {
+    const points = loaded.get(run.run_id);
+    if (!points) return [];
+    return run.notes.flatMap(({ step, text }) => {
+      const at = step == null ? -1 : points.steps.findIndex((known) => step <= known);
+      if (step == null || at < 0) return [];
+      const here = axis === 'time' ? points : { ...points, steps: [step] };
+      return [{ x: xsOf(here, run, axis)[axis === 'time' ? at : 0], text }];
+    });
   });
 }
 

@@ -3,7 +3,7 @@
 
 import uPlot from 'uplot';
 import type { Mark } from '../lib/align';
-import type { ChartLine } from './frame';
+import type { ChartLine, Pin } from './frame';
 import type { Colors } from './options';
 
 export function drawMarks(plot: uPlot, lines: readonly ChartLine[], marks: readonly Mark[]): void {
@@ -32,6 +32,35 @@ export function drawMarks(plot: uPlot, lines: readonly ChartLine[], marks: reado
       ctx.fill();
     }
   }
+  ctx.restore();
+}
+
+const PIN_LETTERS = 28;
+
+/** A dashed line at each note, with the beginning of its text. */
+export function drawPins(plot: uPlot, pins: readonly Pin[], colors: Colors): void {
+  const { ctx, bbox } = plot;
+  const unit = uPlot.pxRatio;
+  ctx.save();
+  ctx.font = `${10.5 * unit}px ${getComputedStyle(document.body).fontFamily}`;
+  ctx.lineWidth = unit;
+  ctx.textBaseline = 'top';
+  pins.forEach(({ x, text }, index) => {
+    const at = plot.valToPos(x, 'x', true);
+    if (at < bbox.left || bbox.left + bbox.width < at) return;
+    ctx.strokeStyle = colors.muted;
+    ctx.setLineDash([3 * unit, 3 * unit]);
+    ctx.beginPath();
+    ctx.moveTo(at, bbox.top);
+    ctx.lineTo(at, bbox.top + bbox.height);
+    ctx.stroke();
+    const short = PIN_LETTERS < text.length ? `${text.slice(0, PIN_LETTERS - 1)}…` : text;
+    const isLeft = bbox.left + bbox.width < at + ctx.measureText(short).width + 6 * unit;
+    ctx.textAlign = isLeft ? 'right' : 'left';
+    ctx.fillStyle = colors.muted;
+    // neighbors do not write over each other
+    ctx.fillText(short, isLeft ? at - 4 * unit : at + 4 * unit, bbox.top + (2 + (index % 3) * 13) * unit);
+  });
   ctx.restore();
 }
 

@@ -6,7 +6,7 @@ import { align, type Aligned } from '../lib/align';
 import { hover, hovered, onHover } from '../lib/hover';
 import { valueAt } from '../lib/series';
 import type { ChartLine, Frame } from './frame';
-import { drawMarks, nameBaseline } from './marks';
+import { drawMarks, drawPins, nameBaseline } from './marks';
 import { colorsOf, options, type Colors } from './options';
 import { Spotlight } from './spotlight';
 
@@ -76,7 +76,8 @@ export class Plot {
   }
 
   #drawOver(plot: uPlot, colors: Colors): void {
-    const { lines } = this.#frame ?? { lines: [] };
+    const { lines, pins } = this.#frame ?? { lines: [], pins: [] };
+    drawPins(plot, pins, colors);
     drawMarks(plot, lines, this.#aligned?.marks ?? []);
     nameBaseline(plot, 1 < lines.length ? lines.find((line) => line.isBaseline) : undefined, colors);
   }

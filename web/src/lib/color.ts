@@ -65,6 +65,12 @@ export function colorBy(axis: AxisView | undefined, runs: readonly RunRow[], the
   };
 }
 
+/** An excluded run is drawn as the background of the others. */
+export function greyed(coloring: Coloring, theme: Theme): Coloring {
+  const grey: Look = { color: theme === 'light' ? '#c9ccd1' : '#434a54', dash: [] };
+  return { ...coloring, look: (run) => (run.excluded ? grey : coloring.look(run)) };
+}
+
 /** A run alone needs no telling apart. */
 export function oneColor(theme: Theme): Coloring {
   const look = { color: CATEGORIES[theme][0], dash: [] };

@@ -30,6 +30,8 @@ const FIELDS: Record<string, (run: RunRow) => unknown[]> = {
   step: (run) => [run.step],
   tokens: (run) => [run.tokens],
   attempt: (run) => [run.attempt],
+  tag: (run) => run.tags,
+  excluded: (run) => [run.excluded ? 'yes' : 'no'],
   baseline: (run) => [run.is_baseline ? 'yes' : 'no'],
 };
 

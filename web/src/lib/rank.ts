@@ -15,6 +15,11 @@ export function isFinal(run: RunRow): boolean {
   return run.state === 'done' && run.outcome === 'succeeded';
 }
 
+/** It has a final value, and nobody left it out. */
+export function isCompared(run: RunRow): boolean {
+  return isFinal(run) && !run.excluded;
+}
+
 /** It ended, but without success: its values are of an unfinished training. */
 export function fellShort(run: RunRow): boolean {
   return run.state === 'done' && run.outcome !== 'succeeded';
@@ -28,14 +33,14 @@ export function baselineOf(runs: readonly RunRow[]): RunRow | undefined {
   return runs.find((run) => run.is_baseline && isPoint(run));
 }
 
-/** The difference to the baseline, of two finished runs only. */
+/** The difference to the baseline, of two finished runs only, neither of them excluded. */
 export function difference(
   run: RunRow,
   baseline: RunRow | undefined,
   name: string,
 ): number | undefined {
   if (!baseline || run.run_id === baseline.run_id) return undefined;
-  if (!isFinal(run) || !isFinal(baseline)) return undefined;
+  if (!isCompared(run) || !isCompared(baseline)) return undefined;
   const [value, base] = [latest(run, name), latest(baseline, name)];
   return value === undefined || base === undefined ? undefined : value - base;
 }
@@ -58,7 +63,7 @@ export interface Best {
 
 export function best(runs: readonly RunRow[], metric: Metric): Best | undefined {
   const scored = runs
-    .filter((run) => isPoint(run) && isFinal(run))
+    .filter((run) => isPoint(run) && isCompared(run))
     .map((run) => ({ run, value: latest(run, metric.name) }))
     .filter((entry): entry is { run: RunRow; value: number } => entry.value !== undefined);
   if (scored.length === 0) return undefined;

@@ -20,3 +20,9 @@ export function whyNot(wish: RunWish, run: RunRow): string | undefined {
   const retried = run.outcome != null && RETRIED.includes(run.outcome);
   return retried ? undefined : 'It succeeded: there is nothing to try again.';
 }
+
+/** Whether its schedule kept a state, the controller knows. */
+export function whyNotExtend(run: RunRow): string | undefined {
+  if (run.kind !== 'train') return 'It trains nothing.';
+  return run.outcome === 'succeeded' && run.state === 'done' ? undefined : 'Only a run that succeeded can go on.';
+}

@@ -13,6 +13,7 @@ import { useView } from '../lib/viewState';
 import { Evaluations } from '../run/Evaluations';
 import { Attempts, Checkpoints, Events } from '../run/History';
 import { Logs } from '../run/Logs';
+import { Notes } from '../run/Notes';
 import { RunHeader } from '../run/RunHeader';
 import { SpecTree } from '../run/SpecTree';
 import { Empty, Failed, Loading } from '../ui/Notice';
@@ -48,6 +49,7 @@ export function RunPage({ sweep, number }: Props) {
     <div className="page">
       <RunHeader run={shown} live={live} />
       <Charts run={run.data} row={row} series={run.data.series} />
+      <Notes run={shown} />
       <Evaluations evaluations={shown.evaluations} />
       <div className="columns">
         <Logs run={shown.run_id} state={shown.state} />

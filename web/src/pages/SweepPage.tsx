@@ -9,6 +9,7 @@ import { sectionsOf } from '../lib/metrics';
 import { useTheme } from '../lib/theme';
 import { useView } from '../lib/viewState';
 import { Answer } from '../sweep/Answer';
+import { Excluded } from '../sweep/Excluded';
 import { FilterBar } from '../sweep/FilterBar';
 import { Header } from '../sweep/Header';
 import { Legend } from '../sweep/Legend';
@@ -64,6 +65,7 @@ function Shown({ sweep, live }: { sweep: SweepView; live: LiveState }) {
         <FilterBar model={model} view={view} change={change} />
         <Waiting runs={sweep.runs} />
         <RunTable model={model} view={view} change={change} />
+        <Excluded sweep={sweep.name} runs={model.filtered} />
         <Others sweep={sweep.name} runs={model.others} />
       </section>
       {rest.map((each) => (

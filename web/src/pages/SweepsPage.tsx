@@ -66,6 +66,11 @@ function SweepList({ sweeps }: { sweeps: SweepSummary[] }) {
             <th scope="row">
               <Link href={`/sweeps/${sweep.name}`}>{sweep.name}</Link>
               {sweep.project !== 'default' && <span className="muted"> in {sweep.project}</span>}
+              {sweep.tags.map((tag) => (
+                <span key={tag} className="tag">
+                  {tag}
+                </span>
+              ))}
             </th>
             <td>
               <StateWord state={sweep.state} also={sweep.paused_because} />

@@ -2,12 +2,12 @@ import { Link } from 'wouter';
 import { api, type RunView, type RunWish } from '../api/client';
 import type { LiveState } from '../api/live';
 import { ago, clock, duration, short } from '../lib/format';
-import { whyNot } from '../lib/runCan';
+import { whyNot, whyNotExtend } from '../lib/runCan';
 import { LiveBadge } from '../ui/LiveBadge';
 import { Progress } from '../ui/Progress';
 import { RunStatus } from '../ui/StateMark';
 import { useNow } from '../ui/useNow';
-import { WishButton } from '../ui/WishButton';
+import { AskButton, WishButton } from '../ui/WishButton';
 
 export function RunHeader({ run, live }: { run: RunView; live: LiveState }) {
   const wish = (name: RunWish) => () => api.wishRun(run.run_id, name);
@@ -18,13 +18,45 @@ export function RunHeader({ run, live }: { run: RunView; live: LiveState }) {
       </p>
       <h1>
         {run.label} {run.is_baseline && <span className="tag">baseline</span>}
+        {run.tags.map((tag) => (
+          <span key={tag} className="tag">
+            {tag}
+          </span>
+        ))}
       </h1>
       <RunStatus {...run} />
       <LiveBadge state={live} />
       <div className="actions">
         <WishButton text="Cancel" whyNot={whyNot('cancel', run)} send={wish('cancel')} />
         <WishButton text="Retry" whyNot={whyNot('retry', run)} send={wish('retry')} />
+        <AskButton
+          text="Extend"
+          question="Tokens in all: a multiple of what it trained on, like 2x, or an amount, like 400k. A new run goes on from before the decay."
+          answer="2x"
+          whyNot={whyNotExtend(run)}
+          send={(tokens) => api.extendRun(run.run_id, tokens)}
+        />
+        {run.excluded ? (
+          <WishButton text="Include" whyNot={undefined} send={() => api.includeRun(run.run_id)} />
+        ) : (
+          <AskButton
+            text="Exclude"
+            question="Why is this run not to be compared? It is kept, and this stands under every ranking."
+            send={(because) => api.excludeRun(run.run_id, because)}
+          />
+        )}
+        <AskButton
+          text="Tag"
+          question={run.tags.length === 0 ? 'One word, like keep' : 'One word; one that it has is taken away'}
+          send={(tag) => (run.tags.includes(tag) ? api.untagRun(run.run_id, tag) : api.tagRun(run.run_id, tag))}
+        />
       </div>
+      {run.excluded && (
+        <p className="warning">
+          Excluded from every comparison: {run.excluded.because}
+          {run.excluded.author && ` (${run.excluded.author})`}
+        </p>
+      )}
       {run.waiting && <p className="warning">Waits: {run.waiting}</p>}
       {run.reason && run.outcome !== 'succeeded' && (
         <p className={run.outcome === 'failed' ? 'warning bad' : 'warning'}>{run.reason}</p>
@@ -44,6 +76,7 @@ function Facts({ run }: { run: RunView }) {
         <Progress step={run.step} steps={run.steps} />
       </Fact>
       <Fact name="Tokens">{short(run.tokens)}</Fact>
+      {run.priority !== 0 && <Fact name="Priority">{run.priority}</Fact>}
       <Fact name="Attempt">{run.attempt === 0 ? 'none yet' : run.attempt}</Fact>
       <Fact name="Queued">
         <span title={clock(run.queued_at)}>{ago(run.queued_at, now)}</span>
@@ -51,6 +84,12 @@ function Facts({ run }: { run: RunView }) {
       <Fact name={run.ended_at ? 'Ran for' : 'Runs for'}>
         {run.started_at ? duration((end - Date.parse(run.started_at)) / 1000) : 'not started'}
       </Fact>
+      {run.extends && (
+        <Fact name="Extends">
+          <Link href={`/sweeps/${run.sweep}/${run.extends.number}`}>#{run.extends.number}</Link> from step{' '}
+          {run.extends.step}
+        </Fact>
+      )}
       {0 < run.needs.length && (
         <Fact name="Needs">
           <ul className="needs">

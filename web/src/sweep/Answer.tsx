@@ -7,13 +7,14 @@ import { Swatch } from '../chart/Swatch';
 import { metric as show, signed } from '../lib/format';
 import { hover } from '../lib/hover';
 import type { Metric } from '../lib/metrics';
-import { best, difference, fellShort, isFinal, latest, verdict } from '../lib/rank';
+import { best, difference, fellShort, isCompared, isFinal, latest, verdict } from '../lib/rank';
+import { Excluded } from './Excluded';
 import type { SweepModel } from './model';
 
 export function Answer({ model }: { model: SweepModel }) {
   const { points, baseline } = model;
   const results = model.metrics.filter(({ section }) => section !== 'training');
-  const finished = points.filter(isFinal).length;
+  const finished = points.filter(isCompared).length;
   if (results.length === 0 || finished === 0) {
     return (
       <section className="panel answer" aria-label="Answer">
@@ -56,11 +57,18 @@ export function Answer({ model }: { model: SweepModel }) {
           ))}
         </tbody>
       </table>
+      <Excluded sweep={model.sweep.name} runs={points} />
     </section>
   );
 }
 
-function howFar(points: readonly RunRow[]): string {
+function howFar(all: readonly RunRow[]): string {
+  const points = all.filter((run) => !run.excluded);
+  const excluded = points.length < all.length ? `, ${all.length - points.length} excluded` : '';
+  return `${howFarOf(points)}${excluded}`;
+}
+
+function howFarOf(points: readonly RunRow[]): string {
   const finished = points.filter(isFinal).length;
   const short = points.filter(fellShort).length;
   if (finished === points.length) return `all ${points.length} runs finished`;
@@ -72,7 +80,7 @@ function howFar(points: readonly RunRow[]): string {
 function AnswerRow({ model, metric }: { model: SweepModel; metric: Metric }) {
   const { points, baseline, coloring, sweep } = model;
   const found = best(points, metric);
-  const base = baseline && isFinal(baseline) ? latest(baseline, metric.name) : undefined;
+  const base = baseline && isCompared(baseline) ? latest(baseline, metric.name) : undefined;
   const title = (
     <th scope="row">
       {metric.title} <span className="muted">{metric.unit}</span>

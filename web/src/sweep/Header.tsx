@@ -1,4 +1,4 @@
-import { Link } from 'wouter';
+import { Link, useLocation } from 'wouter';
 import { api, type SweepState, type SweepView } from '../api/client';
 import type { LiveState } from '../api/live';
 import { ago, clock, short } from '../lib/format';
@@ -6,12 +6,14 @@ import { CountsBar } from '../ui/CountsBar';
 import { LiveBadge } from '../ui/LiveBadge';
 import { StateWord } from '../ui/StateMark';
 import { useNow } from '../ui/useNow';
-import { WishButton } from '../ui/WishButton';
+import { DeleteButton } from './DeleteButton';
+import { AskButton, WishButton } from '../ui/WishButton';
 
 const HAS_ENDED: SweepState[] = ['succeeded', 'ended'];
 
 export function Header({ sweep, live }: { sweep: SweepView; live: LiveState }) {
   const now = useNow();
+  const [, go] = useLocation();
   const { name, state, counts } = sweep;
   const ended = HAS_ENDED.includes(state) ? 'Every run has ended.' : undefined;
   const active = counts.queued + counts.leased + counts.stopping;
@@ -39,11 +41,27 @@ export function Header({ sweep, live }: { sweep: SweepView; live: LiveState }) {
           <WishButton text="Pause" whyNot={ended} send={() => api.wishSweep(name, 'pause')} />
         )}
         <WishButton
+          text="Pause now"
+          whyNot={ended ?? (counts.leased === 0 ? 'Nothing runs.' : undefined)}
+          confirm={`Let the ${counts.leased} active runs of ${name} save a checkpoint and queue them again?`}
+          send={() => api.pauseNow(name)}
+        />
+        <WishButton
           text="Cancel"
           whyNot={ended}
           confirm={`Cancel the ${active} runs of ${name} that have not ended?`}
           send={() => api.wishSweep(name, 'cancel')}
         />
+        <AskButton
+          text="Fork"
+          question={`Name of a new sweep from the file of ${name}, about the same data`}
+          answer={`${name}-2`}
+          send={async (fork) => {
+            await api.forkSweep(name, fork);
+            go(`/sweeps/${fork}`);
+          }}
+        />
+        <DeleteButton name={name} whyNot={state === 'deleting' ? 'It is being deleted.' : undefined} />
         <Link className="button" href={`/submit?sweep=${encodeURIComponent(name)}`}>
           Edit and extend
         </Link>

@@ -30,7 +30,7 @@ export const RunTableRow = memo(function RunTableRow(props: Props) {
   const isHovered = useIsHovered(run.run_id);
   const light = () => hover([run.run_id]);
   const leave = () => hover([]);
-  const classes = [isHovered && 'lit', isFirstUnranked && 'unranked-from', !isRanked && 'unranked'];
+  const classes = [isHovered && 'lit', isFirstUnranked && 'unranked-from', !isRanked && 'unranked', run.excluded && 'excluded'];
   // a run that waits, or has no values, says why instead
   const why = run.waiting ?? (Object.keys(run.latest).length === 0 ? run.reason : undefined);
   const cells = why ? columns.filter(({ kind }) => kind !== 'metric' && kind !== 'step') : columns;
@@ -73,6 +73,16 @@ function Cell({ column, run, baseline, look, sweep }: Props & { column: Column }
             #{run.number}
           </Link>
           {run.is_baseline && <span className="tag">baseline</span>}
+          {run.excluded && (
+            <span className="tag" title={run.excluded.because}>
+              excluded
+            </span>
+          )}
+          {run.tags.map((tag) => (
+            <span key={tag} className="tag">
+              {tag}
+            </span>
+          ))}
         </th>
       );
     case 'state':

@@ -2,7 +2,7 @@
 
 import type { AxisView, RunRow } from '../api/client';
 import type { Metric } from '../lib/metrics';
-import { isFinal, latest } from '../lib/rank';
+import { isCompared, latest } from '../lib/rank';
 import { compareValues } from '../lib/values';
 
 export type Column =
@@ -28,7 +28,7 @@ export interface Ordered {
   ranked: number;
 }
 
-/** By a metric, finished runs come first and are ranked; the others follow with their values so far. */
+/** By a metric, finished runs come first and are ranked; the others, and excluded ones, follow with their values. */
 export function order(runs: readonly RunRow[], column: Column, isDescending: boolean): Ordered {
   const sign = isDescending ? -1 : 1;
   const byNumber = (a: RunRow, b: RunRow) => a.number - b.number;
@@ -46,8 +46,8 @@ export function order(runs: readonly RunRow[], column: Column, isDescending: boo
       }
       return sign * (x - y) || byNumber(a, b);
     });
-  const final = sorted(runs.filter((run) => isFinal(run) && value(run) !== undefined));
-  const rest = sorted(runs.filter((run) => !isFinal(run) || value(run) === undefined));
+  const final = sorted(runs.filter((run) => isCompared(run) && value(run) !== undefined));
+  const rest = sorted(runs.filter((run) => !isCompared(run) || value(run) === undefined));
   return { runs: [...final, ...rest], ranked: final.length };
 }
 

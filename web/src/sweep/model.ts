@@ -1,7 +1,7 @@
 // What the sweep's page shows, from the loaded view and the URL. Pure.
 
 import type { AxisView, RunRow, SweepView } from '../api/client';
-import { colorBy, type Coloring, type Theme } from '../lib/color';
+import { colorBy, greyed, type Coloring, type Theme } from '../lib/color';
 import { parseFilter, type Filter } from '../lib/filter';
 import { tableMetrics, type Metric } from '../lib/metrics';
 import { baselineOf, isPoint } from '../lib/rank';
@@ -41,7 +41,7 @@ export function sweepModel(sweep: SweepView, view: ViewState, theme: Theme): Swe
     baseline: baselineOf(sweep.runs),
     metrics: tableMetrics(seenIn(points, sweep.series)),
     axis,
-    coloring: colorBy(axis, points, theme),
+    coloring: greyed(colorBy(axis, points, theme), theme),
     filter,
     filtered,
     shown: filtered.filter((run) => !hidden.has(run.number)),

@@ -4,12 +4,13 @@ import type { Counts, Outcome, RunState, SweepState } from '../api/client';
 
 export type Status = RunState | Outcome | SweepState;
 
-const SHAPES: Record<keyof Counts | 'running' | 'paused' | 'ended', string> = {
+const SHAPES: Record<keyof Counts | 'running' | 'paused' | 'deleting' | 'ended', string> = {
   queued: 'M8 3a5 5 0 1 0 0 10A5 5 0 0 0 8 3Zm0 1.8a3.2 3.2 0 1 1 0 6.4 3.2 3.2 0 0 1 0-6.4Z',
   leased: 'M5 3.2v9.6L13 8Z',
   running: 'M5 3.2v9.6L13 8Z',
   stopping: 'M4 4h8v8H4Zm2 2v4h4V6Z',
   paused: 'M4.5 3.5h2.6v9H4.5Zm4.4 0h2.6v9H8.9Z',
+  deleting: 'M6 2.5h4V4h3v1.6H3V4h3ZM4 7h8l-.6 6.5H4.6Z',
   succeeded: 'M6.6 12.6 2.5 8.5l1.4-1.4 2.7 2.7 5.5-5.5 1.4 1.4Z',
   diverged: 'M2.5 12.5 7 8l2 2 3-5.4-1.9.1-.1-1.7 4.5-.2.3 4.5-1.7.1-.1-1.6L9.4 12 7 9.9l-3.3 3.3Z',
   failed: 'm4.4 3 3.6 3.6L11.6 3 13 4.4 9.4 8l3.6 3.6-1.4 1.4L8 9.4 4.4 13 3 11.6 6.6 8 3 4.4Z',

@@ -39,3 +39,21 @@ export function WishButton({ text, whyNot, confirm, send }: Wish) {
     </span>
   );
 }
+
+export interface Ask {
+  text: string;
+  question: string;
+  /** What stands in the field at first. */
+  answer?: string;
+  whyNot?: string | undefined;
+  send: (answer: string) => Promise<unknown>;
+}
+
+/** A wish that needs a word of the person who has it. */
+export function AskButton({ text, question, answer = '', whyNot, send }: Ask) {
+  const ask = () => {
+    const given = window.prompt(question, answer)?.trim();
+    return given === undefined || given === '' ? Promise.resolve() : send(given);
+  };
+  return <WishButton text={text} whyNot={whyNot} send={ask} />;
+}

@@ -12,6 +12,7 @@ const SUMMARY: SweepSummary = {
   priority: 0,
   gpu_hours: { used: 0 },
   counts: { queued: 2, leased: 0, stopping: 0, succeeded: 0, diverged: 0, failed: 0, cancelled: 0, stopped_early: 0 },
+  tags: [],
   created_at: '2026-01-01T00:00:00Z',
   updated_at: '2026-01-01T00:00:00Z',
 };

@@ -36,6 +36,14 @@ test('a state is also an outcome or a phase', () => {
   expect(matching('outcome!=failed')).toEqual([1]);
 });
 
+test('a tag is found by its name', () => {
+  const runs = [run(1, { tags: ['keep', 'paper'] }), run(2)];
+  const tagged = (text: string) => runs.filter(parseFilter(text, AXES, []).matches).map(({ number }) => number);
+  expect(tagged('tag=paper')).toEqual([1]);
+  expect(tagged('-tag=keep')).toEqual([2]);
+  expect(parseFilter('tag=keep excluded=no', AXES, []).unknown).toEqual([]);
+});
+
 test('words look into the label', () => {
   expect(matching('3e-4')).toEqual([2]);
   expect(matching('#3')).toEqual([3]);

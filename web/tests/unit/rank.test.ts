@@ -26,6 +26,18 @@ describe('best', () => {
     expect(best(runs, BITS)).toMatchObject({ run: { number: 3 }, among: 1, ties: 0 });
   });
 
+  test('an excluded run never wins, and is compared with nothing', () => {
+    const excluded = { because: 'the disk was failing', author: 'anna', at: '2026-01-01T00:00:00Z' };
+    const runs = [
+      run(1, { ...done('succeeded'), ...bits(0.1), excluded }),
+      run(2, { ...done('succeeded'), ...bits(1.5), is_baseline: true }),
+    ];
+    expect(best(runs, BITS)).toMatchObject({ run: { number: 2 }, among: 1 });
+    expect(difference(runs[0], runs[1], BITS.name)).toBeUndefined();
+    const column: Column = { key: BITS.name, title: '', kind: 'metric', metric: BITS };
+    expect(order(runs, column, false)).toMatchObject({ runs: [{ number: 2 }, { number: 1 }], ranked: 1 });
+  });
+
   test('runs that the points stand on are no points', () => {
     const base = run(1, { ...done('succeeded'), ...bits(0.1), axes: {} });
     expect(isPoint(base)).toBe(false);

@@ -40,7 +40,9 @@ pub mod train;
 pub mod watcher;
 
 pub use train::train;
-pub use watcher::{Inputs, Measurement, Outcome, Phase, Saved, Stepped, TrainError, Watcher};
+pub use watcher::{
+    Inputs, Measurement, Outcome, Phase, Saved, Shorter, Stepped, TrainError, Watcher,
+};
 
 /// Counts changes that give the same spec another result. Part of a result's key.
 pub const SEMANTICS: u32 = 1;

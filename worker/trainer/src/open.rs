@@ -17,7 +17,8 @@ use crate::initial;
 use crate::model::{preset, presets};
 use crate::planned::{Planned, Shape};
 use crate::reference::Reference;
-use crate::watcher::{Inputs, TrainError};
+use crate::schedule::decay_begin;
+use crate::watcher::{Inputs, Shorter, TrainError};
 
 /// A run, ready to go on.
 pub(crate) struct Opened<'a> {
@@ -33,7 +34,8 @@ pub(crate) struct Opened<'a> {
 
 pub(crate) fn open<'a>(spec: &TrainSpec, inputs: &'a Inputs) -> Result<Opened<'a>, TrainError> {
     check(spec, inputs)?;
-    let model = match &inputs.resume {
+    let shorter = inputs.extends.as_ref().map(|shorter| &shorter.checkpoint);
+    let model = match inputs.resume.as_ref().or(shorter) {
         // A checkpoint holds all of its model: what it once began from need not exist any more.
         Some(folder) => hugging_face::load(folder).map_err(TrainError::Base)?,
         None => begin(spec, inputs)?,
@@ -71,11 +73,20 @@ pub(crate) fn open<'a>(spec: &TrainSpec, inputs: &'a Inputs) -> Result<Opened<'a
         }
     };
     let (mut progress, mut saved) = (Progress::default(), None);
-    if let Some(folder) = &inputs.resume {
-        progress = resumable(spec, folder)?;
-        let state = State { weights, optimizer: checkpoint::optimizer(folder)? };
-        engine.load(&state).map_err(TrainError::Engine)?;
-        saved = Some((progress.step, folder.clone()));
+    match (&inputs.resume, &inputs.extends) {
+        (Some(folder), _) => {
+            progress = resumable(spec, folder)?;
+            let state = State { weights, optimizer: checkpoint::optimizer(folder)? };
+            engine.load(&state).map_err(TrainError::Engine)?;
+            saved = Some((progress.step, folder.clone()));
+        }
+        (None, Some(shorter)) => {
+            progress = continued(spec, shorter)?;
+            progress.is_measured = !exam.is_due(progress.step);
+            let state = State { weights, optimizer: checkpoint::optimizer(&shorter.checkpoint)? };
+            engine.load(&state).map_err(TrainError::Engine)?;
+        }
+        (None, None) => (),
     }
     let datasets: BTreeMap<String, &Dataset> =
         inputs.datasets.iter().map(|(name, dataset)| (name.clone(), dataset)).collect();
@@ -131,6 +142,22 @@ fn resumable(spec: &TrainSpec, folder: &Path) -> Result<Progress, TrainError> {
         return Ok(manifest.progress);
     };
     Err(TrainError::Resume { folder: folder.to_owned(), problem })
+}
+
+/// Where a longer run begins: up to there both are the same run.
+fn continued(spec: &TrainSpec, shorter: &Shorter) -> Result<Progress, TrainError> {
+    let mut before = spec.clone();
+    before.train.tokens = shorter.tokens;
+    before.train.lr.decay_steps = shorter.decay_steps;
+    let progress = resumable(&before, &shorter.checkpoint)?;
+    let (train, was) = (&spec.train, &before.train);
+    let common = decay_begin(&train.lr, train.steps()).min(decay_begin(&was.lr, was.steps()));
+    if common < progress.step {
+        let folder = shorter.checkpoint.clone();
+        let problem = format!("it is of step {}, and a decay began at {common}", progress.step);
+        return Err(TrainError::Resume { folder, problem });
+    }
+    Ok(progress)
 }
 
 fn check(spec: &TrainSpec, inputs: &Inputs) -> Result<(), TrainError> {

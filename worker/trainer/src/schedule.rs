@@ -35,18 +35,13 @@ pub fn lr_at(lr: &Lr, steps: u64, step: u64) -> f64 {
 /// The first step of the decay by `decay_steps`: the state there can be continued longer.
 #[must_use]
 pub fn decay_begin(lr: &Lr, steps: u64) -> u64 {
-    steps.saturating_sub(lr.decay_steps)
+    lr.decay_begin(steps)
 }
 
 /// The step whose state is kept after the end, if the schedule has one.
 #[must_use]
 pub fn state_to_keep(lr: &Lr, steps: u64) -> Option<u64> {
-    let begin = decay_begin(lr, steps);
-    match lr.schedule {
-        Schedule::Wsd | Schedule::Linear => (0 < begin && begin < steps).then_some(begin),
-        // its end is the beginning of a decay, wherever that comes
-        Schedule::Cosine | Schedule::Constant | Schedule::InverseSqrt => None,
-    }
+    lr.kept_step(steps)
 }
 
 #[cfg(test)]

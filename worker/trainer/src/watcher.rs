@@ -22,11 +22,21 @@ pub struct Inputs {
     /// Holds `attempt-NNN/step-NNNNNNNN`.
     pub run_folder: PathBuf,
     pub attempt: u32,
+    /// The shorter run that this one extends: where it begins, as long as nothing is resumed.
+    pub extends: Option<Shorter>,
     /// The complete checkpoint to go on from.
     pub resume: Option<PathBuf>,
     pub threads: usize,
     /// Bytes that the engine may take for itself; without a limit it keeps everything it can use.
     pub memory: Option<usize>,
+}
+
+/// The state of a run before its decay, and how its spec differs from that of the longer one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shorter {
+    pub checkpoint: PathBuf,
+    pub tokens: u64,
+    pub decay_steps: u64,
 }
 
 /// The world, as far as the loop knows it. Nothing here may wait for a network.

@@ -10,7 +10,7 @@ use assay_api::spec::Model;
 use assay_api::worker::Wish;
 use assay_trainer::checkpoint::{self, Found};
 use assay_trainer::engine::{Tensors, Verdict};
-use assay_trainer::{Outcome, Phase, TrainError, hugging_face, safetensors, train};
+use assay_trainer::{Outcome, Phase, Shorter, TrainError, hugging_face, safetensors, train};
 use support::{Recorder, STEPS, World};
 
 fn weights(checkpoint: &Path) -> Tensors {
@@ -333,4 +333,52 @@ fn a_checkpoint_is_resumed_with_another_evaluation() {
     let mut tail = Recorder::default();
     train(&spec, &world.inputs("run", 2, Some(&resume)), &mut tail).expect("trained");
     assert_eq!(tail.measured.len(), 1);
+}
+
+/// Goal: going on before the decay gives the run that was asked for so long from the beginning.
+/// Method: the longer run whole, and from the shorter one's kept state, stopped once on its way.
+#[test]
+fn a_run_that_extends_another_is_the_longer_run_bit_for_bit() {
+    let world = World::new();
+    let short = world.spec();
+    world.run(&short, "short");
+    let mut long = world.spec();
+    long.train.tokens *= 2;
+    long.eval.heldout_at = vec![0, 31, 50, 2 * STEPS];
+    let (whole, end) = world.run(&long, "whole");
+
+    let shorter = Shorter {
+        checkpoint: checkpoint::folder(&world.path("short"), 1, 31),
+        tokens: short.train.tokens,
+        decay_steps: short.train.lr.decay_steps,
+    };
+    let extending = |attempt, resume: Option<&Path>| {
+        let mut inputs = world.inputs("longer", attempt, resume);
+        inputs.extends = Some(shorter.clone());
+        inputs
+    };
+    let mut head = Recorder::wishing(45, Wish::CheckpointAndStop);
+    let outcome = train(&long, &extending(1, None), &mut head).expect("trained");
+    let Outcome::Preempted { step: 45, checkpoint } = outcome else { panic!("{outcome:?}") };
+    let mut tail = Recorder::default();
+    let outcome = train(&long, &extending(2, Some(&checkpoint)), &mut tail).expect("trained");
+    assert_eq!([head.bits(), tail.bits()].concat(), whole.bits()[31..]);
+    assert_eq!([head.measured, tail.measured].concat(), whole.measured[1..]);
+    let (Outcome::Finished { checkpoint, .. }, Outcome::Finished { checkpoint: end, .. }) =
+        (outcome, end)
+    else {
+        panic!("both finish")
+    };
+    assert_eq!(weights(&checkpoint), weights(&end));
+    assert_eq!(steps(&world.path("short")), [(1, 31), (1, 40)], "what it began from stays");
+
+    let refusal = |change: fn(&mut assay_api::spec::TrainSpec)| {
+        let mut other = long.clone();
+        change(&mut other);
+        world.fail(&other, &extending(3, None)).to_string()
+    };
+    let other = refusal(|spec| spec.train.lr.peak = 1e-3);
+    assert!(other.contains("written for another spec"), "{other}");
+    let early = refusal(|spec| spec.train.lr.decay_steps = 60);
+    assert!(early.contains("of step 31, and a decay began at 20"), "{early}");
 }

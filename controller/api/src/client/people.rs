@@ -6,8 +6,9 @@ use super::stream::EventStream;
 use super::{Connection, Error};
 use crate::RunId;
 use crate::view::{
-    ApplyAnswer, ApplyRequest, LogPage, LoopView, PlanView, PoolView, Problem, RunView,
-    SeriesAnswer, SeriesQuery, SweepSummary, SweepView,
+    ApplyAnswer, ApplyRequest, DeletionView, ExcludeRequest, ExtendAnswer, ExtendRequest,
+    ForkRequest, LogPage, LoopView, NoteRequest, NoteView, PlanView, PoolView, PriorityRequest,
+    Problem, RunView, SeriesAnswer, SeriesQuery, SweepSummary, SweepView,
 };
 
 /// Lines per page of a log.
@@ -52,8 +53,19 @@ impl Client {
         self.connection.ask(post).await
     }
 
+    /// A new sweep from a stored one.
+    pub async fn fork(&self, name: &str, asked: &ForkRequest) -> Result<ApplyAnswer, Error> {
+        let path = self.connection.path(&format!("/sweeps/{}/fork", escaped(name)));
+        self.connection.ask(self.connection.http.post(path).json(asked)).await
+    }
+
     pub async fn pause(&self, name: &str) -> Result<(), Error> {
         self.wish(&format!("/sweeps/{}/pause", escaped(name))).await
+    }
+
+    /// What runs saves a checkpoint and is queued again as well.
+    pub async fn pause_now(&self, name: &str) -> Result<(), Error> {
+        self.wish(&format!("/sweeps/{}/pause?now=true", escaped(name))).await
     }
 
     pub async fn resume(&self, name: &str) -> Result<(), Error> {
@@ -62,6 +74,17 @@ impl Client {
 
     pub async fn cancel(&self, name: &str) -> Result<(), Error> {
         self.wish(&format!("/sweeps/{}/cancel", escaped(name))).await
+    }
+
+    /// What [`Client::delete_sweep`] would take away.
+    pub async fn deletion(&self, name: &str) -> Result<DeletionView, Error> {
+        self.get(&format!("/sweeps/{}/deletion", escaped(name))).await
+    }
+
+    /// With what it left. `cancel`: also if something has not ended, once all is gone.
+    pub async fn delete_sweep(&self, name: &str, cancel: bool) -> Result<DeletionView, Error> {
+        let path = format!("/sweeps/{}?cancel={cancel}", escaped(name));
+        self.connection.ask(self.connection.http.delete(self.connection.path(&path))).await
     }
 
     pub async fn run(&self, run: RunId) -> Result<RunView, Error> {
@@ -95,6 +118,59 @@ impl Client {
         self.wish(&format!("/runs/{run}/retry")).await
     }
 
+    /// A new run that goes on from the state before the decay of a finished one.
+    pub async fn extend_run(
+        &self,
+        run: RunId,
+        asked: &ExtendRequest,
+    ) -> Result<ExtendAnswer, Error> {
+        let path = self.connection.path(&format!("/runs/{run}/extend"));
+        self.connection.ask(self.connection.http.post(path).json(asked)).await
+    }
+
+    pub async fn exclude_run(&self, run: RunId, why: &ExcludeRequest) -> Result<(), Error> {
+        self.tell(&format!("/runs/{run}/exclude"), why).await
+    }
+
+    pub async fn include_run(&self, run: RunId) -> Result<(), Error> {
+        self.wish(&format!("/runs/{run}/include")).await
+    }
+
+    pub async fn note_run(&self, run: RunId, note: &NoteRequest) -> Result<NoteView, Error> {
+        let path = self.connection.path(&format!("/runs/{run}/notes"));
+        self.connection.ask(self.connection.http.post(path).json(note)).await
+    }
+
+    pub async fn remove_note(&self, run: RunId, note: i64) -> Result<(), Error> {
+        self.delete(&format!("/runs/{run}/notes/{note}")).await
+    }
+
+    pub async fn tag_run(&self, run: RunId, tag: &str) -> Result<(), Error> {
+        self.put(&format!("/runs/{run}/tags/{}", escaped(tag))).await
+    }
+
+    pub async fn untag_run(&self, run: RunId, tag: &str) -> Result<(), Error> {
+        self.delete(&format!("/runs/{run}/tags/{}", escaped(tag))).await
+    }
+
+    pub async fn tag_sweep(&self, name: &str, tag: &str) -> Result<(), Error> {
+        self.put(&format!("/sweeps/{}/tags/{}", escaped(name), escaped(tag))).await
+    }
+
+    pub async fn untag_sweep(&self, name: &str, tag: &str) -> Result<(), Error> {
+        self.delete(&format!("/sweeps/{}/tags/{}", escaped(name), escaped(tag))).await
+    }
+
+    pub async fn prioritize_run(&self, run: RunId, priority: i16) -> Result<(), Error> {
+        self.tell(&format!("/runs/{run}/priority"), &PriorityRequest { priority }).await
+    }
+
+    /// Of every run that the sweep has now.
+    pub async fn prioritize_sweep(&self, name: &str, priority: i16) -> Result<(), Error> {
+        let path = format!("/sweeps/{}/priority", escaped(name));
+        self.tell(&path, &PriorityRequest { priority }).await
+    }
+
     pub async fn series(&self, query: &SeriesQuery) -> Result<SeriesAnswer, Error> {
         let post = self.connection.http.post(self.connection.path("/series/query")).json(query);
         self.connection.ask(post).await
@@ -115,6 +191,22 @@ impl Client {
 
     async fn wish(&self, path: &str) -> Result<(), Error> {
         self.connection.send(self.connection.http.post(self.connection.path(path))).await?;
+        Ok(())
+    }
+
+    async fn tell(&self, path: &str, what: &impl serde::Serialize) -> Result<(), Error> {
+        let post = self.connection.http.post(self.connection.path(path)).json(what);
+        self.connection.send(post).await?;
+        Ok(())
+    }
+
+    async fn put(&self, path: &str) -> Result<(), Error> {
+        self.connection.send(self.connection.http.put(self.connection.path(path))).await?;
+        Ok(())
+    }
+
+    async fn delete(&self, path: &str) -> Result<(), Error> {
+        self.connection.send(self.connection.http.delete(self.connection.path(path))).await?;
         Ok(())
     }
 }

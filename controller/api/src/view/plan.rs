@@ -63,6 +63,17 @@ pub struct SourceUse {
     pub epochs_max: f64,
 }
 
+/// `POST /api/v1/sweeps/{name}/fork`.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ForkRequest {
+    /// Of the new sweep.
+    pub name: String,
+    /// A changed file; none: as the sweep was last applied. Whatever name it has, `name` counts.
+    pub file: Option<String>,
+    /// Absolute folder that the relative paths of a changed file start from; none: the controller's own.
+    pub folder: Option<String>,
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ApplyAnswer {
     pub plan: PlanView,

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::remark::{ExclusionView, NoteView};
 use crate::ids::RunId;
 use crate::spec::RunSpec;
 use crate::worker::LogLevel;
@@ -42,6 +43,14 @@ pub struct RunRow {
     pub is_baseline: bool,
     /// The value at the end (so far) of each series that the table ranks by.
     pub latest: BTreeMap<String, f64>,
+    /// Higher goes first in the queue.
+    pub priority: i16,
+    /// Kept, and left out of every comparison.
+    pub excluded: Option<ExclusionView>,
+    /// In the order of their steps; those of the run as a whole last.
+    pub notes: Vec<NoteView>,
+    /// In the order of the alphabet.
+    pub tags: Vec<String>,
     pub queued_at: DateTime<Utc>,
     pub started_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
@@ -89,6 +98,35 @@ pub struct RunView {
     pub events: Vec<EventView>,
     /// Names of its series.
     pub series: Vec<String>,
+    /// The run that it goes on from.
+    pub extends: Option<ExtendsView>,
+}
+
+/// The run that another one goes on from, before its decay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ExtendsView {
+    pub number: u32,
+    /// The step of its state.
+    pub step: u64,
+}
+
+/// `POST /api/v1/runs/{run_id}/extend`.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ExtendRequest {
+    /// Tokens in all: `2x` of what it trained on, or an amount such as `400k`.
+    pub tokens: String,
+    /// Of the longer run: `20%` or `80 steps`; none: as many steps as before.
+    pub decay: Option<String>,
+}
+
+/// The new run.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ExtendAnswer {
+    pub run_id: RunId,
+    pub number: u32,
+    pub label: String,
+    /// Where it begins.
+    pub step: u64,
 }
 
 /// A run that must succeed first.

@@ -26,6 +26,8 @@ pub struct SweepSummary {
     #[schema(required = true)]
     pub gpu_hours: GpuHours,
     pub counts: Counts,
+    /// In the order of the alphabet.
+    pub tags: Vec<String>,
     pub created_at: DateTime<Utc>,
     /// Last time anything in it changed.
     pub updated_at: DateTime<Utc>,
@@ -41,7 +43,7 @@ pub struct GpuHours {
     pub limit: Option<f64>,
 }
 
-/// Derived from the runs, except `paused`.
+/// Derived from the runs, except `paused` and `deleting`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SweepState {
@@ -50,6 +52,8 @@ pub enum SweepState {
     Running,
     /// Nothing new is placed.
     Paused,
+    /// Its runs are being cancelled; once all have ended, it is deleted.
+    Deleting,
     /// Every run has ended, and all as wished.
     Succeeded,
     /// Every run has ended, some without success.

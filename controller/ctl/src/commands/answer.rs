@@ -29,6 +29,7 @@ Examples:
   ctl sweep get lr-and-mix
   ctl sweep get lr-and-mix --by task/aspects/acc
   ctl sweep get lr-and-mix --by general          any part of a name that only one metric has
+  ctl sweep get lr-and-mix --tag keep            only what `ctl run tag` tagged so
   ctl sweep get lr-and-mix -o json > runs.json";
 
 /// The answer: finished runs, ranked by a metric, with their difference to the baseline.
@@ -42,10 +43,17 @@ pub(crate) struct Options {
     /// Rank by this metric. Default: the first source's held-out bits per byte.
     #[arg(long, value_name = "METRIC")]
     by: Option<String>,
+
+    /// Only runs with this tag, and the baseline, which they are compared with.
+    #[arg(long, value_name = "TAG")]
+    tag: Option<String>,
 }
 
 pub(crate) async fn get(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
-    let view = session.client.sweep(&options.name).await?;
+    let mut view = session.client.sweep(&options.name).await?;
+    if let Some(tag) = &options.tag {
+        view.runs.retain(|run| run.is_baseline || run.tags.contains(tag));
+    }
     if session.format != Format::Table {
         print::view(session.format, &view, |_| String::new())?;
         return Ok(ExitCode::SUCCESS);
@@ -156,6 +164,7 @@ fn is_ranked(run: &RunRow) -> bool {
     run.kind == RunKind::Train
         && run.outcome == Some(Outcome::Succeeded)
         && (run.is_baseline || !run.axes.is_empty())
+        && run.excluded.is_none()
 }
 
 /// The arms, best first; what has no value or none that compares comes last.
@@ -205,7 +214,7 @@ fn show(view: &SweepView, metrics: &[String], by: Option<&str>) -> String {
             table.row([
                 run.number.to_string(),
                 words::kind(run.kind).to_owned(),
-                run.label.clone(),
+                words::label(run),
                 words::standing(run),
                 words::progress(run),
                 words::why(run).to_owned(),
@@ -213,7 +222,19 @@ fn show(view: &SweepView, metrics: &[String], by: Option<&str>) -> String {
         }
         text.push_str(&format!("\n{}", table.text()));
     }
-    text
+    text + &footnotes(&view.runs)
+}
+
+/// Why runs were left out, and who said so.
+fn footnotes(runs: &[RunRow]) -> String {
+    let excluded = runs.iter().filter_map(|run| Some((run, run.excluded.as_ref()?)));
+    let lines: Vec<_> = excluded
+        .map(|(run, why)| format!("  {} {}: {}", run.number, run.label, words::exclusion(why)))
+        .collect();
+    match lines.as_slice() {
+        [] => String::new(),
+        lines => format!("\nexcluded from the ranking:\n{}\n", lines.join("\n")),
+    }
 }
 
 fn arms_table(arms: &[Arm<'_>], metrics: &[String], by: Option<&str>) -> String {
@@ -293,6 +314,27 @@ mod tests {
     fn arms_are_ranked_by_what_is_better_and_only_finished_ones() {
         assert_eq!(labels(LOSS), ["lr 3e-3", "lr 1e-3"]);
         assert_eq!(labels(SCORE), ["lr 1e-3", "lr 3e-3"]);
+    }
+
+    #[test]
+    fn an_excluded_run_is_in_no_arm_and_has_a_footnote() {
+        let mut runs = sweep();
+        let because = json!({"because": "the disk was failing", "author": "anna",
+            "at": "2026-11-25T01:02:03Z"});
+        runs[0].excluded = serde_json::from_value(because).unwrap();
+        let arms = ranked(&runs, Some(LOSS));
+        let numbers: Vec<Vec<u32>> =
+            arms.iter().map(|arm| arm.runs.iter().map(|run| run.number).collect()).collect();
+        assert_eq!(numbers, [vec![2, 4], vec![3]]);
+        assert_eq!(
+            cell(&arms[0], arms.iter().find(|arm| arm.is_baseline()), LOSS),
+            "1.6000±0.1414"
+        );
+        assert_eq!(
+            footnotes(&runs),
+            "\nexcluded from the ranking:\n  1 lr 1e-3 · seed 1: the disk was failing (anna, 2026-11-25)\n"
+        );
+        assert_eq!(footnotes(&sweep()), "");
     }
 
     #[test]

@@ -53,21 +53,7 @@ enum Retry {
 
 impl FileOptions {
     fn request(&self) -> anyhow::Result<ApplyRequest> {
-        let (file, folder) = if self.file == Path::new("-") {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
-            (text, std::env::current_dir()?)
-        } else {
-            let name = self.file.display();
-            let text = std::fs::read_to_string(&self.file)
-                .with_context(|| format!("cannot read {name}: name a sweep file"))?;
-            let path = std::path::absolute(&self.file)?;
-            (text, path.parent().context("a file has a folder")?.to_owned())
-        };
-        let folder = folder.into_os_string().into_string();
-        let folder = folder.map_err(|folder| {
-            anyhow::anyhow!("{} is not UTF-8: move the sweep file", folder.display())
-        })?;
+        let (file, folder) = read(&self.file)?;
         let retry = self.retry.iter().flat_map(|which| match which {
             Retry::Failed => &[Outcome::Failed, Outcome::Diverged][..],
             Retry::Cancelled => &[Outcome::Cancelled],
@@ -75,6 +61,26 @@ impl FileOptions {
         let retry = retry.copied().collect();
         Ok(ApplyRequest { file, folder: Some(folder), prune: self.prune, retry })
     }
+}
+
+/// A sweep file, and the folder that its relative paths start from.
+pub(super) fn read(file: &Path) -> anyhow::Result<(String, String)> {
+    let (text, folder) = if file == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
+        (text, std::env::current_dir()?)
+    } else {
+        let name = file.display();
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read {name}: name a sweep file"))?;
+        let path = std::path::absolute(file)?;
+        (text, path.parent().context("a file has a folder")?.to_owned())
+    };
+    let folder = folder.into_os_string().into_string();
+    let folder = folder.map_err(|folder| {
+        anyhow::anyhow!("{} is not UTF-8: move the sweep file", folder.display())
+    })?;
+    Ok((text, folder))
 }
 
 pub(crate) async fn plan(session: &Session, options: &FileOptions) -> anyhow::Result<ExitCode> {
@@ -121,7 +127,7 @@ fn at_file(error: anyhow::Error, options: &FileOptions) -> anyhow::Error {
     error.context(crate::failure::InFile(options.file.clone()))
 }
 
-fn show(plan: &PlanView) -> String {
+pub(super) fn show(plan: &PlanView) -> String {
     let mut text = String::new();
     let is_new = if plan.is_new { "new sweep" } else { "sweep" };
     let parts = [

@@ -9,6 +9,8 @@ use chrono::Utc;
 use clap::{Args, Subcommand};
 
 use super::Session;
+use super::extension;
+use super::remark::{self, Tagging};
 use crate::print::{self, Format, Table};
 use crate::words::{self, RunName};
 
@@ -37,6 +39,17 @@ pub(crate) enum Command {
     Cancel(Names),
     /// Queue runs again that ended without success, with new budgets for failures.
     Retry(Names),
+    Extend(extension::Extend),
+    Exclude(remark::Exclude),
+    /// Compare runs again that were excluded.
+    Include(Names),
+    Note(remark::Note),
+    /// Tag a run: `ctl sweep get --tag` and the browser's filter (`tag=keep`) find it by that.
+    Tag(remark::RunTag),
+    /// Take tags from a run.
+    Untag(remark::RunTag),
+    /// Put a run before or behind others in the queue.
+    Priority(remark::RunPriority),
 }
 
 #[derive(Debug, Args)]
@@ -84,6 +97,13 @@ pub(crate) async fn run(session: &Session, command: Command) -> anyhow::Result<E
                 print::note(&format!("{run} is queued; `ctl run logs {run} --follow` looks on."));
             }
         }
+        Command::Extend(options) => extension::extend(session, &options).await?,
+        Command::Exclude(options) => remark::exclude(session, &options).await?,
+        Command::Include(Names { runs }) => remark::include(session, &runs).await?,
+        Command::Note(options) => remark::note(session, &options).await?,
+        Command::Tag(options) => remark::tag_run(session, &options, Tagging::Put).await?,
+        Command::Untag(options) => remark::tag_run(session, &options, Tagging::Take).await?,
+        Command::Priority(options) => remark::prioritize_run(session, &options).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -131,7 +151,7 @@ fn list(runs: &[RunRow]) -> String {
         table.row([
             run.number.to_string(),
             words::kind(run.kind).to_owned(),
-            run.label.clone() + if run.is_baseline { " (baseline)" } else { "" },
+            words::label(run),
             words::standing(run),
             run.attempt.to_string(),
             words::progress(run),
@@ -155,7 +175,21 @@ fn show(run: &RunView) -> String {
     head.row(["step".to_owned(), words::progress(row)]);
     head.row(["tokens".to_owned(), words::count(row.tokens)]);
     head.row(["took".to_owned(), words::took(row, Utc::now())]);
+    if row.priority != 0 {
+        head.row(["priority".to_owned(), row.priority.to_string()]);
+    }
+    if let Some(excluded) = &row.excluded {
+        head.row(["excluded".to_owned(), words::exclusion(excluded)]);
+    }
+    if !row.tags.is_empty() {
+        head.row(["tags".to_owned(), row.tags.join(", ")]);
+    }
     head.row(["point", &run.point]);
+    if let Some(extends) = &run.extends {
+        let step = extends.step;
+        let from = format!("{}/{}, from its state at step {step}", run.sweep, extends.number);
+        head.row(["extends".to_owned(), from]);
+    }
     for need in &run.needs {
         let ended = need.outcome.map_or_else(|| words::run_state(need.state), words::outcome);
         head.row([
@@ -164,7 +198,7 @@ fn show(run: &RunView) -> String {
         ]);
     }
     text.push_str(&head.text());
-    let sections = [attempts(run), checkpoints(run), evaluations(run), events(run)];
+    let sections = [notes(run), attempts(run), checkpoints(run), evaluations(run), events(run)];
     for table in sections.into_iter().flatten() {
         text.push_str(&format!("\n{}", table.text()));
     }
@@ -172,6 +206,20 @@ fn show(run: &RunView) -> String {
     let spec = serde_yaml::to_string(&run.spec).expect("a spec is plain data");
     text.push_str(&format!("\nspec:\n{spec}"));
     text
+}
+
+fn notes(run: &RunView) -> Option<Table> {
+    let mut table = Table::new(&[">note", ">step", "text", "by", "at"]);
+    for note in &run.row.notes {
+        table.row([
+            note.note_id.to_string(),
+            note.step.map_or_else(String::new, |step| step.to_string()),
+            note.text.clone(),
+            note.author.clone().unwrap_or_default(),
+            time(note.at),
+        ]);
+    }
+    (!run.row.notes.is_empty()).then_some(table)
 }
 
 fn attempts(run: &RunView) -> Option<Table> {

@@ -246,7 +246,7 @@ mod tests {
             "failed": 1, "cancelled": 0, "stopped_early": 0});
         serde_json::from_value(json!({
             "sweep_id": "00000000-0000-0000-0000-000000000000", "project": "default",
-            "name": "grid", "state": "running", "counts": counts,
+            "name": "grid", "state": "running", "counts": counts, "tags": [],
             "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
             "file": "", "folder": "", "axes": [], "runs": runs(), "series": [], "cursor": "0",
         }))

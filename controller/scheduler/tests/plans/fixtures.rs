@@ -99,7 +99,7 @@ pub(crate) fn need(id: u128, outcome: Option<Outcome>) -> Need {
 pub(crate) fn sweep_of(created_at: i64) -> Sweep {
     Sweep {
         created_at: Time(created_at),
-        paused: false,
+        pause: None,
         parallel: None,
         slot_time: None,
         same_error: None,

@@ -1,7 +1,8 @@
 //! What a sweep may use, and how often it may fail alike.
 
 use assay_scheduler::{
-    Cause, Event, Exit, Loss, Outcome, Plan, SameError, SlotTime, Sweep, SweepId, Verb, World, plan,
+    Cause, Event, Exit, Loss, Outcome, Pause, Plan, SameError, SlotTime, Sweep, SweepId, Verb,
+    World, plan,
 };
 
 use crate::fixtures::*;
@@ -89,7 +90,7 @@ fn the_third_run_that_fails_alike_pauses_its_sweep_and_nothing_else() {
 
 #[test]
 fn a_sweep_that_is_paused_is_not_paused_again() {
-    let paused = Sweep { paused: true, ..failing(5) };
+    let paused = Sweep { pause: Some(Pause::Placing), ..failing(5) };
     let plan = plan(&world(1).with_sweep(SweepId(7), paused).with(run(1).of(SweepId(7))));
     assert_eq!((plan.pauses, plan.steps), (vec![], Plan::default().steps));
 }

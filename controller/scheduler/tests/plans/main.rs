@@ -4,8 +4,8 @@ mod fixtures;
 mod limits;
 
 use assay_scheduler::{
-    Attempt, AttemptSeen, Cause, Event, Exit, Loss, Observed, Obstacle, Outcome, Patience, Plan,
-    RunId, State, Sweep, SweepId, Time, Urgency, Verb, plan,
+    Attempt, AttemptSeen, Cause, Event, Exit, Loss, Observed, Obstacle, Outcome, Patience, Pause,
+    Plan, RunId, State, Sweep, SweepId, Time, Urgency, Verb, plan,
 };
 
 use crate::fixtures::*;
@@ -314,7 +314,7 @@ fn whoever_waits_for_something_else_blocks_nobody() {
         .with(run(1).taking(3))
         .with(run(2).needing(9, None))
         .with(run(3).not_before(Time(NOW.0 + 1)))
-        .with_sweep(SweepId(5), Sweep { paused: true, ..sweep_of(0) })
+        .with_sweep(SweepId(5), Sweep { pause: Some(Pause::Placing), ..sweep_of(0) })
         .with_sweep(SweepId(6), Sweep { parallel: Some(1), ..sweep_of(0) })
         .with(run(4).of(SweepId(5)))
         .with(run(5).of(SweepId(6)))
@@ -332,6 +332,30 @@ fn whoever_waits_for_something_else_blocks_nobody() {
         (6, "its sweep may run 1 at a time, and as many are active"),
     ];
     assert_eq!(waiting(&plan), expected.map(|(id, why)| (id, why.to_owned())));
+}
+
+#[test]
+fn a_pause_takes_what_runs_along_only_if_it_says_so() {
+    let runs = |pause| {
+        let sweep = Sweep { pause, ..sweep_of(1) };
+        let world = world(4)
+            .with_sweep(OLD_SWEEP, sweep)
+            .with(run(1).started(in_time()))
+            .with(run(2).leased())
+            .with(run(3).started(in_time()))
+            .with(run(4).of(NEW_SWEEP).started(in_time()))
+            .with(run(5).stopping(again(Cause::Preempted)));
+        world.seeing(1, running(0)).seeing(3, ended(Exit::Signal(9))).seeing(4, running(0))
+    };
+    let lost = (3, Event::Lost { attempt: ONE, how: Loss::Ended(Exit::Signal(9)) });
+    let gone = (5, Event::Gone { attempt: ONE });
+    assert_eq!(steps(&plan(&runs(Some(Pause::Placing)))), [lost, gone]);
+
+    let mut world = runs(Some(Pause::Running));
+    let preempted = [(1, Event::Preempt), (2, Event::Preempt), lost, gone];
+    assert_eq!(steps(&plan(&world)), preempted, "what was just placed, too; a loss stays one");
+    world.pools.insert(LOCAL, unreachable_pool());
+    assert_eq!(steps(&plan(&world)), []);
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use assay_scheduler::{
-    Attempt, Cause, Event, Exit, Finish, IllegalStep, Loss, Need, Outcome, PoolId, Run, RunId,
-    Spec, Standing, State, Sweep, SweepId, Then, Time, World,
+    Attempt, Cause, Event, Exit, Finish, IllegalStep, Loss, Need, Outcome, Pause, PoolId, Run,
+    RunId, Spec, Standing, State, Sweep, SweepId, Then, Time, World,
 };
 
 use crate::LEASE_MS;
@@ -43,7 +43,7 @@ impl Database {
             let parallel = random.one_in(2).then(|| 1 + random.below(4));
             let created_at = Time(random.below(3).into());
             let mut sweep =
-                Sweep { created_at, paused: false, parallel, slot_time: None, same_error: None };
+                Sweep { created_at, pause: None, parallel, slot_time: None, same_error: None };
             Ledger::limit(&mut sweep, random);
             (SweepId(id.into()), sweep)
         });
@@ -173,7 +173,7 @@ impl Database {
         let sweep = self.sweeps.get_mut(&id).expect("known sweep");
         let limit = sweep.same_error.map_or(u32::MAX, |seen| seen.limit);
         if limit <= self.ledger.failed_alike(id) {
-            sweep.paused = true;
+            sweep.pause = Some(Pause::Placing);
             self.happened.insert("sweep paused");
         }
     }

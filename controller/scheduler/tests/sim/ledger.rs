@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use assay_scheduler::{
-    Attempt, Cause, Event, Finish, Run, RunId, SameError, SlotTime, Standing, State, Sweep,
+    Attempt, Cause, Event, Finish, Pause, Run, RunId, SameError, SlotTime, Standing, State, Sweep,
     SweepId, Time,
 };
 
@@ -92,9 +92,10 @@ impl Ledger {
         assert!(!is_placed || !is_spent, "seed {seed}: placed beyond its time: {run:?}");
         assert!(!is_placed || !is_failing, "seed {seed}: placed though all fail: {run:?}");
         let is_leased = matches!(run.standing.state, State::Leased { .. });
-        assert!(!is_leased || !is_spent || step.is_some(), "seed {seed}: goes on: {run:?}");
+        let must_leave = is_spent || sweep.pause == Some(Pause::Running);
+        assert!(!is_leased || !must_leave || step.is_some(), "seed {seed}: goes on: {run:?}");
         let is_for_room = step == Some(Event::Preempt);
-        assert!(!is_for_room || is_spent, "seed {seed}: why should it leave: {run:?}");
+        assert!(!is_for_room || must_leave, "seed {seed}: why should it leave: {run:?}");
     }
 }
 

@@ -15,7 +15,7 @@ mod random;
 use std::collections::{BTreeMap, BTreeSet};
 
 use assay_scheduler::{
-    Attempt, Event, Observed, Outcome, Plan, Run, RunId, State, Verb, World, plan,
+    Attempt, Event, Observed, Outcome, Pause, Plan, Run, RunId, State, Verb, World, plan,
 };
 
 use crate::cluster::{Cluster, POOLS};
@@ -107,7 +107,7 @@ impl Sim {
     fn calm(&mut self) {
         // people let everything go on, and raise what it may use
         for sweep in self.database.sweeps.values_mut() {
-            (sweep.paused, sweep.slot_time, sweep.same_error) = (false, None, None);
+            (sweep.pause, sweep.slot_time, sweep.same_error) = (None, None, None);
         }
         let queued = |id: &RunId| matches!(self.database.state(*id), State::Queued { .. });
         self.spared = self.database.rows.keys().copied().filter(queued).collect();
@@ -203,7 +203,11 @@ impl Sim {
             5..9 => Event::Retry,
             9 | 10 => {
                 let sweep = self.database.sweeps.get_mut(&sweep_id).expect("known sweep");
-                sweep.paused = !sweep.paused;
+                sweep.pause = match self.random.below(3) {
+                    0 => None,
+                    1 => Some(Pause::Placing),
+                    _ => Some(Pause::Running),
+                };
                 self.database.ledger.forget_errors(sweep_id);
                 return;
             }
@@ -237,7 +241,7 @@ impl Sim {
             let is_known = matches!(world.pools[&run.spec.pool].observed, Observed::Known(_));
             let needs_no_pool = matches!(event, Event::NeedEnded | Event::NeedRetried);
             assert!(is_known || needs_no_pool, "seed {seed}: {event:?} in an unknown pool");
-            let is_paused = *event == Event::Place && world.sweeps[&run.spec.sweep].paused;
+            let is_paused = *event == Event::Place && world.sweeps[&run.spec.sweep].pause.is_some();
             assert!(!is_paused, "seed {seed}: placed while paused");
         }
         for action in &plan.actions {

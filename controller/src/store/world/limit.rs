@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use assay_scheduler::{self as scheduler, Event, Finish, Time};
+use assay_scheduler::{self as scheduler, Event, Finish, Pause, Time};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
@@ -15,7 +15,7 @@ pub(super) async fn sweeps(
     (now, runs): (Time, &BTreeMap<scheduler::RunId, Versioned>),
 ) -> Result<BTreeMap<scheduler::SweepId, scheduler::Sweep>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select s.sweep_id, s.created_at, s.paused, s.parallel, s.slot_ms_max, s.same_error_max,
+        r#"select s.sweep_id, s.created_at, s.paused, s.pauses_running, s.parallel, s.slot_ms_max, s.same_error_max,
             u.slot_ms as "slot_ms?", u.same_errors as "same_errors?"
          from sweep s left join sweep_use u using (sweep_id)
          where s.sweep_id in (select sweep_id from run where run_id = any($1))"#,
@@ -26,7 +26,11 @@ pub(super) async fn sweeps(
     let sweep = rows.into_iter().map(|row| {
         let sweep = scheduler::Sweep {
             created_at: time(row.created_at),
-            paused: row.paused,
+            pause: match (row.paused, row.pauses_running) {
+                (false, _) => None,
+                (true, false) => Some(Pause::Placing),
+                (true, true) => Some(Pause::Running),
+            },
             parallel: row.parallel.map(i32::unsigned_abs),
             // of attempts that are gone
             slot_time: row.slot_ms_max.map(|limit| scheduler::SlotTime {

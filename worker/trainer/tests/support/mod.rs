@@ -124,6 +124,7 @@ impl World {
             (name.to_owned(), Dataset::open(&folder).expect("a dataset"))
         };
         Inputs {
+            extends: None,
             datasets: ["plain", "shop"].map(open).into(),
             base: None,
             run_folder: self.path(run),
