@@ -4,7 +4,7 @@ import { defineConfig } from 'eslint/config';
 import tseslint from 'typescript-eslint';
 
 export default defineConfig(
-  { ignores: ['dist', 'test-results', 'src/api/schema.ts', 'eslint.config.js', 'schema.js'] },
+  { ignores: ['dist', 'public', 'test-results', 'src/api/schema.ts', 'eslint.config.js', 'schema.js'] },
   js.configs.recommended,
   tseslint.configs.strictTypeChecked,
   tseslint.configs.stylisticTypeChecked,

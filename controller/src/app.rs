@@ -8,6 +8,8 @@ use assay_api::view::LoopView;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Access;
+use crate::access::provider::Provider;
 use crate::http::limits::STREAMS_MAX;
 use crate::pool::Pools;
 use crate::secret::InstallationKey;
@@ -23,6 +25,10 @@ pub struct App {
     pub name: String,
     /// What `engine: auto` means here.
     pub engine: Engine,
+    /// Who is served.
+    pub access: Arc<Access>,
+    /// Where people log in as themselves.
+    pub provider: Option<Arc<Provider>>,
     /// How long a worker may be silent.
     pub lease_ms: u64,
     /// The folder that relative paths start from where a request names none.

@@ -4,8 +4,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context;
 use assay_api::kill_point::{self, Trap};
+use assay_api::view::Role;
+use axum::http::Uri;
 use clap::{Args, Parser, Subcommand};
+
+use crate::access::Access;
+use crate::access::provider::{Provider, Settings};
+use crate::access::rule::Rule;
 
 /// The control plane of Assay: HTTP, Postgres, the scheduling loop and its pools.
 #[derive(Debug, Parser)]
@@ -22,13 +29,15 @@ pub struct Config {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve the API and the web view, and schedule runs.
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Bring the database to this version's schema.
     Migrate {
         /// The database, for example `postgres://user@host/assay`.
         #[arg(long, env = "ASSAY_DATABASE_URL", value_name = "URL", hide_env_values = true)]
         database_url: String,
     },
+    /// Make a token, past the API: the first admin's, for example. Prints its secret.
+    Token(Token),
     /// Print the API as `OpenAPI` JSON.
     Openapi,
 }
@@ -40,10 +49,24 @@ pub struct Serve {
     #[arg(long, env = "ASSAY_DATA", value_name = "FOLDER", default_value = ".assay")]
     pub data: PathBuf,
 
-    /// Address to listen on. Only loopback is served without login, so only loopback is allowed.
+    /// Address to listen on. Only loopback is served without login: on any other, everybody needs a
+    /// token, and `assay-controller token` makes the first. TLS is a proxy's or an ingress's to end.
     #[arg(long, env = "ASSAY_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8717",
-        value_parser = loopback)]
+        value_parser = address)]
     pub listen: SocketAddr,
+
+    /// Ask for login on loopback as well: where a proxy stands before this controller, or others work
+    /// on this machine.
+    #[arg(long, env = "ASSAY_LOGIN")]
+    pub login: bool,
+
+    /// Where browsers find this controller, where that is not where it listens, for example
+    /// `https://assay.example.com`.
+    #[arg(long, env = "ASSAY_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
+    pub url: Option<String>,
+
+    #[command(flatten)]
+    pub provider: ProviderOptions,
 
     /// The database. Without it, a private Postgres is run in the data folder, from the `PostgreSQL`
     /// binaries of this machine, and migrated.
@@ -78,14 +101,122 @@ pub struct Serve {
     pub folder: Option<PathBuf>,
 }
 
-fn loopback(text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr =
-        text.parse().map_err(|_| "expected an address and a port, like 127.0.0.1:8717")?;
-    if address.ip().is_loopback() {
-        Ok(address)
-    } else {
-        Err("only loopback addresses (127.0.0.1, [::1]) are served: there is no login yet".into())
+impl Serve {
+    /// Who is served.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        let needs_login = self.login || !self.listen.ip().is_loopback();
+        Access { needs_login, url: self.url.clone() }
     }
+}
+
+/// Where people log in as themselves, by `OpenID` Connect.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Identity provider")]
+pub struct ProviderOptions {
+    /// The provider's issuer, for example `https://id.example.com/realms/ml`. It must send browsers
+    /// back to `/auth/callback` of --url.
+    #[arg(long, env = "ASSAY_OIDC_ISSUER", value_name = "URL", requires_all = ["url", "oidc_client", "oidc_role"])]
+    pub oidc_issuer: Option<String>,
+
+    /// The id that the provider knows this installation by.
+    #[arg(long, env = "ASSAY_OIDC_CLIENT", value_name = "ID", requires = "oidc_issuer")]
+    pub oidc_client: Option<String>,
+
+    /// A file that holds the client's secret. Without it: a public client.
+    #[arg(long, env = "ASSAY_OIDC_SECRET_FILE", value_name = "FILE", requires = "oidc_issuer")]
+    pub oidc_secret_file: Option<PathBuf>,
+
+    /// Who gets which role, by what the provider says of them: `groups=ml-platform:admin`,
+    /// `email=anna@example.com:editor`, or `*:viewer` for everybody. The highest counts; whoever
+    /// matches none is not let in. May be given several times, or separated by commas.
+    #[arg(
+        long,
+        env = "ASSAY_OIDC_ROLES",
+        value_name = "RULE",
+        value_delimiter = ',',
+        requires = "oidc_issuer"
+    )]
+    pub oidc_role: Vec<Rule>,
+
+    /// What else to ask the provider for, for example `groups`.
+    #[arg(
+        long,
+        env = "ASSAY_OIDC_SCOPES",
+        value_name = "SCOPE",
+        value_delimiter = ',',
+        requires = "oidc_issuer"
+    )]
+    pub oidc_scope: Vec<String>,
+
+    /// What people call the provider.
+    #[arg(long, env = "ASSAY_OIDC_NAME", value_name = "NAME", default_value = "single sign-on")]
+    pub oidc_name: String,
+}
+
+impl ProviderOptions {
+    /// The provider, if one is named.
+    ///
+    /// # Errors
+    /// The file of the secret cannot be read, or a URL is none.
+    pub fn provider(self, public_url: Option<&str>) -> anyhow::Result<Option<Provider>> {
+        let (Some(issuer), Some(client_id), Some(url)) =
+            (self.oidc_issuer, self.oidc_client, public_url)
+        else {
+            return Ok(None);
+        };
+        let read = |path: PathBuf| {
+            let secret = std::fs::read_to_string(&path);
+            secret.with_context(|| format!("cannot read the secret in {}", path.display()))
+        };
+        let secret = self.oidc_secret_file.map(read).transpose()?;
+        let settings = Settings {
+            name: self.oidc_name,
+            issuer,
+            client_id,
+            client_secret: secret.map(|secret| secret.trim().to_owned()),
+            scopes: self.oidc_scope,
+            rules: self.oidc_role,
+        };
+        Ok(Some(Provider::new(settings, url)?))
+    }
+}
+
+/// Makes a token on the machine of the database: the first one, or one where all are lost.
+#[derive(Debug, Args)]
+pub struct Token {
+    /// Its name.
+    pub name: String,
+
+    /// viewer, editor or admin.
+    #[arg(long, value_name = "ROLE", default_value = "admin")]
+    pub role: Role,
+
+    /// The database, for example `postgres://user@host/assay`. Default: the private one of `--data`,
+    /// which runs while its controller does.
+    #[arg(long, env = "ASSAY_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+
+    /// Folder of a controller that runs here with a private Postgres.
+    #[arg(long, env = "ASSAY_DATA", value_name = "FOLDER", default_value = ".assay")]
+    pub data: PathBuf,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "expected an address and a port, like 127.0.0.1:8717".into())
+}
+
+/// As browsers name the origin of a page: without a path.
+fn public_url(text: &str) -> Result<String, String> {
+    let text = text.trim_end_matches('/');
+    let is_origin = text.parse().is_ok_and(|uri: Uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
+    });
+    let has_path = text.split_once("://").is_none_or(|(_, rest)| rest.contains('/'));
+    if !is_origin || has_path {
+        return Err("expected a URL without a path, like https://assay.example.com".into());
+    }
+    Ok(text.to_owned())
 }
 
 /// Shorter than this, a busy machine would lose leases for nothing; longer, a dead worker's slot

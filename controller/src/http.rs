@@ -5,14 +5,19 @@
 mod assets;
 mod error;
 mod extract;
+mod guard;
+mod headers;
 pub(crate) mod limits;
 mod pools;
+mod provider;
 mod refusals;
 mod remarks;
 mod runs;
 mod series;
+mod session;
 mod stream;
 mod sweeps;
+mod tokens;
 mod worker;
 
 pub use error::Error;
@@ -20,34 +25,50 @@ pub use worker::Speaker;
 
 use axum::Router;
 use axum::http::Uri;
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use utoipa::OpenApi;
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
+use self::guard::Guard;
 use crate::app::App;
 
-#[derive(OpenApi)]
+#[derive(utoipa::OpenApi)]
 #[openapi(
     info(title = "Assay", description = "Ablation sweeps for continued pretraining"),
     components(schemas(assay_api::view::StreamEvent))
 )]
 struct Doc;
 
-fn api() -> OpenApiRouter<App> {
-    let people = OpenApiRouter::new()
+/// What people ask for.
+fn people() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
         .merge(sweeps::router())
         .merge(stream::router())
         .merge(runs::router())
         .merge(remarks::router())
         .merge(series::router())
-        .merge(pools::router());
+        .merge(pools::router())
+        .merge(session::router())
+        .merge(tokens::router())
+}
+
+fn api(people: OpenApiRouter<App>) -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Doc::openapi()).nest("/api/v1", people.merge(worker::router()))
 }
 
 /// Everything that the controller answers. A function of `App`, so that tests need no port.
 pub fn router(app: App) -> Router {
-    let (router, _) = api().split_for_parts();
-    router.method_not_allowed_fallback(error::unknown_method).fallback(elsewhere).with_state(app)
+    let guard = Guard::new(app.clone(), &document());
+    let guarded = people().route_layer(from_fn_with_state(guard, guard::guard));
+    let (router, _) = api(guarded).split_for_parts();
+    router
+        .method_not_allowed_fallback(error::unknown_method)
+        .merge(provider::router())
+        .fallback(elsewhere)
+        .layer(from_fn_with_state(app.clone(), headers::add))
+        .with_state(app)
 }
 
 /// A path that no route has: of the API there is no other, the rest is the browser's.
@@ -67,10 +88,14 @@ pub fn workers_router(app: App) -> Router {
         .with_state(app)
 }
 
+fn document() -> OpenApi {
+    let (_, mut doc) = api(people()).split_for_parts();
+    refusals::add(&mut doc);
+    doc
+}
+
 /// The contract as JSON, as it is committed for the browser's types.
 #[must_use]
 pub fn openapi() -> String {
-    let (_, mut doc) = api().split_for_parts();
-    refusals::add(&mut doc);
-    doc.to_pretty_json().expect("the document is plain data")
+    document().to_pretty_json().expect("the document is plain data")
 }

@@ -5,11 +5,12 @@
 //! workers say) and `apply` (what a sweep file asks for), which write and wake the loop; `remark` (what
 //! people say of runs), which the loop need not know; `deletion` of sweeps with their files,
 //! `extension` of runs; `http` and
-//! `store`, which only translate; `pool`, where attempts run; `postgres`, the private server.
+//! `store`, which only translate; `pool`, where attempts run; `postgres`, the private server; `access`, who may ask for what.
 //!
 //! **Invariant:** `http` never calls a pool; `store` never decides; `pool` never writes SQL.
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod app;
 pub mod apply;
 pub mod attempt;

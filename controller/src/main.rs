@@ -4,9 +4,10 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use assay_api::kill_point::Trap;
-use assay_controller::config::{Command, Config};
+use assay_api::view::TokenRequest;
+use assay_controller::config::{Command, Config, Token};
 use assay_controller::store::Store;
-use assay_controller::{http, serve};
+use assay_controller::{access, http, postgres, serve};
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
@@ -40,9 +41,16 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let Config { command, trap } = config;
     trap.into_iter().for_each(Trap::set);
     match command {
-        Command::Serve(options) => serve::serve(options).await,
+        Command::Serve(options) => serve::serve(*options).await,
         Command::Migrate { database_url } => {
             Ok(Store::connect(&database_url).await?.migrate().await?)
+        }
+        Command::Token(Token { name, role, database_url, data }) => {
+            let url = database_url.map_or_else(|| postgres::running(&data.join("postgres")), Ok)?;
+            let store = Store::connect(&url).await?;
+            let asked = TokenRequest { name, role, expires_in_s: None };
+            let made = access::create(&store.db, &asked, "assay-controller token").await?;
+            print(&made.secret)
         }
         Command::Openapi => print(&http::openapi()),
     }

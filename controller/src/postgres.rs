@@ -25,6 +25,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{error, info, warn};
 
 use cluster::Cluster;
+pub use cluster::running;
 use server::Server;
 
 /// The oldest version that the queries were written for.
@@ -72,6 +73,15 @@ pub enum Error {
     DoesNotAnswer { folder: PathBuf, seconds: u64 },
     #[error("the PostgreSQL server in {folder} did not stop within {seconds} s")]
     DoesNotStop { folder: PathBuf, seconds: u64 },
+    #[error(
+        "no private PostgreSQL server can be seen in {folder}: start its controller (`ctl up`), or \
+         name another server with --database-url"
+    )]
+    NotRunning {
+        folder: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error("could not make the database in the private PostgreSQL server")]
     Database(#[source] sqlx::Error),
     #[error("could not {action} {path}")]

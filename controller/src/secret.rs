@@ -39,9 +39,7 @@ impl InstallationKey {
     }
 
     fn make(path: &Path) -> anyhow::Result<Self> {
-        let mut key = [0; KEY_BYTES];
-        key[..16].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
-        key[16..].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+        let key = random();
         // beside, then named: half a key would be no key for ever
         let beside = path.with_extension("key.partial");
         let mut options = OpenOptions::new();
@@ -94,6 +92,26 @@ impl InstallationKey {
         mac.update(&attempt.to_be_bytes());
         mac
     }
+}
+
+/// 244 bits of chance.
+fn random() -> [u8; KEY_BYTES] {
+    let mut bytes = [0; KEY_BYTES];
+    bytes[..16].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+    bytes[16..].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+    bytes
+}
+
+/// What a token or a cookie holds: shown to whoever it is for, and remembered by its hash alone.
+#[must_use]
+pub fn make_secret(prefix: &str) -> String {
+    format!("{prefix}{}", hex(&random()))
+}
+
+/// What the database remembers of such a secret.
+#[must_use]
+pub fn hash(secret: &str) -> Vec<u8> {
+    Sha256::digest(secret).to_vec()
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -34,8 +34,21 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 /// # Errors
 /// Something that the controller stands on is missing or refuses it; each says what to do.
 pub async fn serve(options: Serve) -> anyhow::Result<()> {
-    let Serve { data, listen, listen_workers, database_url, slots, pools, worker, lease, folder } =
-        options;
+    let access = Arc::new(options.access());
+    let Serve {
+        data,
+        listen,
+        listen_workers,
+        database_url,
+        slots,
+        pools,
+        worker,
+        lease,
+        folder,
+        provider,
+        ..
+    } = options;
+    let provider = provider.provider(access.url.as_deref())?.map(Arc::new);
     std::fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
     let data = data.canonicalize()?;
     let key = InstallationKey::read_or_make(&data.join("installation.key"))?;
@@ -50,21 +63,7 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
         None => None,
     };
 
-    let (postgres, database_url) = match database_url {
-        Some(url) => (None, url),
-        None => {
-            let postgres = Postgres::start(&data.join("postgres")).await?;
-            let url = postgres.url().to_owned();
-            (Some(postgres), url)
-        }
-    };
-    let store = Store::connect(&database_url).await.context("cannot connect to the database")?;
-    if postgres.is_some() {
-        kill_point(KillPoint::DatabaseMadeMigrated);
-        store.migrate().await.context("cannot migrate the private database")?;
-        // the server's lock is ours, so whoever led here is dead
-        store::leader::vacate(&store.db).await.context("cannot end the last controller's lead")?;
-    }
+    let (postgres, store) = open_database(&data, database_url).await?;
     let installation = claim(&store, &key).await?;
 
     let wake = Arc::new(Notify::new());
@@ -81,6 +80,8 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
         key,
         name: format!("{}:{}", listen, std::process::id()),
         engine: Engine::CpuF32,
+        access,
+        provider,
         lease_ms: u64::try_from(lease.as_millis())?,
         folder: path_text(&folder)?,
         shutdown: CancellationToken::new(),
@@ -98,6 +99,11 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
     info!(%url, "listening on {url}");
     run(app.clone(), listener, workers).await?;
 
+    leave(&app, postgres).await
+}
+
+/// Gives the lead up, and stops the private server.
+async fn leave(app: &App, postgres: Option<Postgres>) -> anyhow::Result<()> {
     if let Err(error) = store::leader::resign(&app.store.db, &app.name).await {
         warn!(%error, "could not give the lead up: {error}");
     }
@@ -107,6 +113,24 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
         postgres.stop().await?;
     }
     Ok(())
+}
+
+/// The database that was named, or the private one, which is brought to this version's schema.
+async fn open_database(
+    data: &Path,
+    named: Option<String>,
+) -> anyhow::Result<(Option<Postgres>, Store)> {
+    let no_connection = "cannot connect to the database";
+    if let Some(url) = named {
+        return Ok((None, Store::connect(&url).await.context(no_connection)?));
+    }
+    let postgres = Postgres::start(&data.join("postgres")).await?;
+    let store = Store::connect(postgres.url()).await.context(no_connection)?;
+    kill_point(KillPoint::DatabaseMadeMigrated);
+    store.migrate().await.context("cannot migrate the private database")?;
+    // the server's lock is ours, so whoever led here is dead
+    store::leader::vacate(&store.db).await.context("cannot end the last controller's lead")?;
+    Ok((Some(postgres), store))
 }
 
 async fn for_workers(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -5,6 +5,7 @@
 //! planned from, and writes its event; no row means that somebody else moved it first.
 
 pub mod attempt;
+pub mod audit;
 pub mod deletion;
 pub mod evaluation;
 pub mod exclusion;
@@ -12,13 +13,16 @@ pub mod extension;
 pub mod installation;
 pub mod leader;
 pub mod log_line;
+pub mod login;
 pub mod note;
 pub mod report;
 pub mod run;
 pub mod series;
+pub mod session;
 pub mod sweep;
 pub mod sweep_use;
 pub mod tag;
+pub mod token;
 pub mod view;
 pub mod world;
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests: a panic is how they fail")]
 
+mod access;
 mod apply;
 mod architecture;
 mod attempts;

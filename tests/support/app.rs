@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use assay_api::spec::Engine;
 use assay_api::view::{ApplyAnswer, ApplyRequest, RunRow, RunState, RunView, SweepView};
+use assay_controller::access::Access;
 use assay_controller::app::{self, App};
 use assay_controller::http;
 use assay_controller::pool::{AttemptKey, Pools};
@@ -14,6 +15,7 @@ use assay_scheduler::Exit;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
+use axum::response::Response;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::PgPool;
@@ -47,6 +49,8 @@ impl TestApp {
             key: InstallationKey::read_or_make(&key).expect("the folder is writable"),
             name: "test".to_owned(),
             engine: Engine::CpuF32,
+            access: Arc::default(),
+            provider: None,
             lease_ms: 60_000,
             folder: corpus.folder().to_owned(),
             shutdown: CancellationToken::new(),
@@ -59,12 +63,28 @@ impl TestApp {
         Self { router: http::router(app.clone()), app, pool, corpus, memory: Memory::default() }
     }
 
+    /// The same controller, which serves others.
+    #[must_use]
+    pub fn serving(mut self, access: Access) -> Self {
+        self.app.access = Arc::new(access);
+        self.router = http::router(self.app.clone());
+        self
+    }
+
+    /// The answer as it is, with its headers.
+    ///
+    /// # Panics
+    /// If the router itself fails.
+    pub async fn answer(&self, request: Request<Body>) -> Response {
+        self.router.clone().oneshot(request).await.expect("the router answers")
+    }
+
     /// The status, and the body as JSON (null where it is none).
     ///
     /// # Panics
     /// If the router itself fails.
     pub async fn send(&self, request: Request<Body>) -> (StatusCode, serde_json::Value) {
-        let response = self.router.clone().oneshot(request).await.expect("the router answers");
+        let response = self.answer(request).await;
         let status = response.status();
         let body = to_bytes(response.into_body(), usize::MAX).await.expect("a whole body");
         (status, serde_json::from_slice(&body).unwrap_or_default())

@@ -142,7 +142,7 @@ impl Machine {
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| tell(&line)));
         self.controller = Some(child);
         // the last one kept connections to the controller before
-        self.client = Client::new(&format!("http://{}", self.address)).expect("it is a URL");
+        self.client = Client::new(&format!("http://{}", self.address), None).expect("it is a URL");
         Ok(())
     }
 
@@ -275,7 +275,7 @@ fn merge(view: &mut SweepView, runs: Vec<RunRow>) {
 fn address() -> (SocketAddr, Client) {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let address = free.expect("loopback has free ports");
-    (address, Client::new(&format!("http://{address}")).expect("it is a URL"))
+    (address, Client::new(&format!("http://{address}"), None).expect("it is a URL"))
 }
 
 #[expect(clippy::print_stderr, reason = "a test that fails shows what its controller said")]

@@ -1,11 +1,15 @@
-import { lazy, Suspense } from 'react';
+import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { lazy, Suspense, type ReactNode } from 'react';
 import { Link, Route, Switch, useRoute } from 'wouter';
+import { api } from './api/client';
+import { useSession } from './api/queries';
 import { toggleTheme, useTheme } from './lib/theme';
+import { LoginPage } from './pages/LoginPage';
 import { PoolsPage } from './pages/PoolsPage';
 import { RunPage } from './pages/RunPage';
 import { SweepPage } from './pages/SweepPage';
 import { SweepsPage } from './pages/SweepsPage';
-import { Empty, Loading } from './ui/Notice';
+import { Empty, Failed, Loading } from './ui/Notice';
 
 // the editor is half of all code, and most visits never need it
 const SubmitPage = lazy(() => import('./pages/SubmitPage'));
@@ -18,24 +22,56 @@ export function App() {
       </a>
       <TopBar />
       <main id="main">
-        <Suspense fallback={<Loading what="the editor" />}>
-          <Switch>
-            <Route path="/" component={SweepsPage} />
-            <Route path="/pools" component={PoolsPage} />
-            <Route path="/submit" component={SubmitPage} />
-            <Route path="/sweeps/:name/:number">
-              {({ name, number }) => <RunPage key={`${name}/${number}`} sweep={name} number={Number(number)} />}
-            </Route>
-            <Route path="/sweeps/:name">{({ name }) => <SweepPage key={name} name={name} />}</Route>
-            <Route>
-              <Empty title="There is no such page">
-                <Link href="/">All sweeps</Link>
-              </Empty>
-            </Route>
-          </Switch>
-        </Suspense>
+        <Admitted>
+          <Suspense fallback={<Loading what="the editor" />}>
+            <Switch>
+              <Route path="/" component={SweepsPage} />
+              <Route path="/pools" component={PoolsPage} />
+              <Route path="/submit" component={SubmitPage} />
+              <Route path="/sweeps/:name/:number">
+                {({ name, number }) => <RunPage key={`${name}/${number}`} sweep={name} number={Number(number)} />}
+              </Route>
+              <Route path="/sweeps/:name">{({ name }) => <SweepPage key={name} name={name} />}</Route>
+              <Route>
+                <Empty title="There is no such page">
+                  <Link href="/">All sweeps</Link>
+                </Empty>
+              </Route>
+            </Switch>
+          </Suspense>
+        </Admitted>
       </main>
     </>
+  );
+}
+
+/** What follows, or how to log in. */
+function Admitted({ children }: { children: ReactNode }) {
+  const { data: session, error, refetch } = useSession();
+  if (!session && error) return <Failed what="who you are" error={error} retry={() => void refetch()} />;
+  if (!session) return <Loading what="the page" />;
+  return session.actor ? children : <LoginPage provider={session.provider ?? undefined} />;
+}
+
+/** Who has logged in. On loopback nobody does. */
+function Person() {
+  const { data } = useSession();
+  const client = useQueryClient();
+  const { mutate } = useMutation({
+    mutationFn: api.logOut,
+    // nothing of what they saw stays for whoever comes next
+    onSuccess: () => client.resetQueries(),
+  });
+  if (data?.actor?.via !== 'session') return null;
+  return (
+    <span className="person">
+      <span className="muted">
+        {data.actor.name} <small>{data.actor.role}</small>
+      </span>
+      <button type="button" className="quiet" onClick={() => mutate()}>
+        Log out
+      </button>
+    </span>
   );
 }
 
@@ -60,6 +96,7 @@ function TopBar() {
           Submit
         </Link>
       </nav>
+      <Person />
       <button type="button" className="quiet" onClick={toggleTheme} title={`Switch to the ${next} theme`}>
         <svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">
           <circle cx="8" cy="8" r="6" fill="none" stroke="currentColor" strokeWidth="1.5" />

@@ -1,7 +1,8 @@
-import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
+import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from '@tanstack/react-query';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { ApiError } from './api/client';
+import { keys } from './api/queries';
 import { App } from './App';
 import './style/tokens.css';
 import './style/base.css';
@@ -11,7 +12,16 @@ import './style/table.css';
 import './style/run.css';
 import './style/submit.css';
 
+/** The session is over: who asks is asked again, and the answer shows how to log in. */
+function onError(error: Error) {
+  if (error instanceof ApiError && error.status === 401) {
+    void client.invalidateQueries({ queryKey: keys.session });
+  }
+}
+
 const client = new QueryClient({
+  queryCache: new QueryCache({ onError }),
+  mutationCache: new MutationCache({ onError }),
   defaultOptions: {
     queries: {
       // the stream says what changed; asking again would tell nothing new

@@ -6,6 +6,7 @@ mod worker;
 
 use std::time::Duration;
 
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 
@@ -24,6 +25,10 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 pub enum Error {
     #[error("`{url}` is no URL of a controller; it looks like http://127.0.0.1:8717")]
     Url { url: String },
+    #[error(
+        "the token holds characters that no token has: was all of it copied, and nothing else?"
+    )]
+    Token,
     #[error("no controller answers at {url}")]
     Unreachable {
         url: String,
@@ -63,7 +68,7 @@ impl Error {
             Self::Refused { status, .. } | Self::Strange { status, .. } => {
                 *status >= 500 || *status == 429 || *status == 408
             }
-            Self::Url { .. } | Self::Answer(_) => false,
+            Self::Url { .. } | Self::Token | Self::Answer(_) => false,
         }
     }
 }
@@ -77,13 +82,18 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(url: &str) -> Result<Self, Error> {
+    fn new(url: &str, token: Option<&str>) -> Result<Self, Error> {
         let url = url.trim_end_matches('/').to_owned();
         let is_url = reqwest::Url::parse(&url).is_ok_and(|url| url.has_host());
         if !is_url {
             return Err(Error::Url { url });
         }
+        // a second one would be the same
+        let _is_first = rustls::crypto::ring::default_provider().install_default();
+        let headers =
+            token.map(bearer).transpose()?.into_iter().map(|value| (AUTHORIZATION, value));
         let builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy();
+        let builder = builder.default_headers(headers.collect());
         let http = builder.build().map_err(|source| unreachable(&url, source))?;
         Ok(Self { url, http })
     }
@@ -120,6 +130,12 @@ impl Connection {
             Err(_) => Error::Strange { url: self.url.clone(), status, text },
         }
     }
+}
+
+fn bearer(token: &str) -> Result<HeaderValue, Error> {
+    let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| Error::Token)?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn unreachable(url: &str, source: reqwest::Error) -> Error {

@@ -84,6 +84,9 @@ points! {
     ManifestWrittenNamed = "manifest-written-named",
     CheckpointReported = "checkpoint-reported",
     ManifestRemovedFiles = "manifest-removed-files",
+    // Whatever may change something is written down before and after.
+    AskedHandled = "asked-handled",
+    HandledNoted = "handled-noted",
     // A sweep is deleted, and then its files.
     DeletionStoredCommitted = "deletion-stored-committed",
     DeletionCommittedAnswered = "deletion-committed-answered",

@@ -1,5 +1,6 @@
 //! What people see: the answers of the API, one file per noun.
 
+mod access;
 mod deletion;
 mod plan;
 mod pool;
@@ -8,6 +9,10 @@ mod run;
 mod series;
 mod sweep;
 
+pub use access::{
+    ActorView, AuditPage, AuditRow, LoginRequest, Role, RotateRequest, SessionView, TokenRequest,
+    TokenSecret, TokenState, TokenView, Via,
+};
 pub use deletion::DeletionView;
 pub use plan::{
     ApplyAnswer, ApplyRequest, FileError, ForkRequest, PlanView, PointChange, SourceUse,

@@ -12,6 +12,7 @@ pub(crate) mod pool;
 pub(crate) mod remark;
 pub(crate) mod run;
 pub(crate) mod sweep;
+pub(crate) mod token;
 pub(crate) mod up;
 pub(crate) mod watch;
 

@@ -14,6 +14,7 @@ const USAGE: u8 = 2;
 const NOT_FOUND: u8 = 3;
 const UNREACHABLE: u8 = 4;
 const FILE_ERRORS: u8 = 5;
+const NOT_ALLOWED: u8 = 6;
 
 /// The context of a request that carried a file, whose name only this side knows.
 #[derive(Debug)]
@@ -47,7 +48,11 @@ pub(crate) fn report(error: &anyhow::Error, url: &str) -> ExitCode {
             (places(file, &problem.errors), ExitCode::from(FILE_ERRORS))
         }
         Some(client::Error::Refused { problem, .. }) => {
-            let code = if problem.kind == "not_found" { NOT_FOUND } else { 1 };
+            let code = match problem.kind.as_str() {
+                "not_found" => NOT_FOUND,
+                "unauthorized" | "forbidden" => NOT_ALLOWED,
+                _ => 1,
+            };
             (format!("error: {}", problem.error), ExitCode::from(code))
         }
         Some(client::Error::Url { .. }) => (format!("error: {error}"), ExitCode::from(USAGE)),

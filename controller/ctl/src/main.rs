@@ -12,12 +12,15 @@ mod failure;
 mod print;
 mod words;
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use assay_api::client::Client;
 use clap::{Parser, Subcommand};
 
-use commands::{Session, data, pool, run, sweep, up};
+use commands::{Session, data, pool, run, sweep, token, up};
 use print::Format;
 
 const EXAMPLES: &str = "\
@@ -42,7 +45,8 @@ Exit codes:
   2  the command line is wrong
   3  there is no sweep or run of that name
   4  the controller cannot be reached
-  5  the sweep file has errors; each was printed with its place";
+  5  the sweep file has errors; each was printed with its place
+  6  the controller asks for a token, or for one of another role";
 
 /// Runs ablation sweeps for continued pretraining, and reads off their answer.
 ///
@@ -61,6 +65,15 @@ struct Cli {
         default_value = "http://127.0.0.1:8717"
     )]
     url: String,
+
+    /// A file that holds the token to ask with, where the controller asks for one; or the token itself
+    /// in `ASSAY_TOKEN`.
+    #[arg(long, global = true, env = "ASSAY_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+
+    /// For the environment: on the command line it would stand in every list of processes.
+    #[arg(long, global = true, env = "ASSAY_TOKEN", value_name = "TOKEN", hide = true)]
+    token: Option<String>,
 
     /// Tables for people, JSON or YAML (the API's own views, whole) for programs.
     #[arg(
@@ -89,6 +102,10 @@ enum Command {
     /// Look at where attempts run.
     #[command(subcommand)]
     Pool(pool::Command),
+    /// Make and revoke the tokens that people and programs ask with.
+    #[command(subcommand)]
+    Token(token::Command),
+    Audit(token::Audit),
     /// Make data.
     #[command(subcommand)]
     Data(data::Command),
@@ -96,8 +113,8 @@ enum Command {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let Cli { url, output, command } = Cli::parse();
-    let done = match Client::new(&url) {
+    let Cli { url, token_file, token, output, command } = Cli::parse();
+    let done = match connect(&url, token_file.as_deref(), token) {
         Ok(client) => {
             let session = Session { client, url: url.clone(), format: output };
             match command {
@@ -105,10 +122,22 @@ async fn main() -> ExitCode {
                 Command::Sweep(command) => sweep::run(&session, command).await,
                 Command::Run(command) => run::run(&session, command).await,
                 Command::Pool(command) => pool::run(&session, &command).await,
+                Command::Token(command) => token::run(&session, command).await,
+                Command::Audit(options) => token::audit(&session, &options).await,
                 Command::Data(command) => data::run(&command),
             }
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     };
     done.unwrap_or_else(|error| failure::report(&error, &url))
+}
+
+fn connect(url: &str, file: Option<&Path>, token: Option<String>) -> anyhow::Result<Client> {
+    let unreadable = |path: &Path| format!("cannot read the token in {}", path.display());
+    let token = match file {
+        Some(path) => Some(fs::read_to_string(path).with_context(|| unreadable(path))?),
+        None => token,
+    };
+    let token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
+    Ok(Client::new(url, token.as_deref())?)
 }

@@ -43,10 +43,7 @@ fn answer(path: &str, file: EmbeddedFile, cache: HeaderValue) -> Response {
         Some("png") => "image/png",
         _ => "application/octet-stream",
     };
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
-        (header::CACHE_CONTROL, cache),
-        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    ];
+    let headers =
+        [(header::CONTENT_TYPE, HeaderValue::from_static(kind)), (header::CACHE_CONTROL, cache)];
     (headers, file.data.into_owned()).into_response()
 }

@@ -3,6 +3,7 @@
 use assay_api::view::{FileError, Problem};
 use assay_api::worker::limits::Unfit;
 use axum::Json;
+use axum::http::header::WWW_AUTHENTICATE;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use tracing::error;
@@ -33,6 +34,12 @@ pub enum Error {
     File(Vec<FileError>),
     #[error("the attempt's secret is missing or wrong")]
     Unauthorized,
+    /// Nobody that is known asks, and nobody else may.
+    #[error("{0}")]
+    LoggedOut(String),
+    /// Whoever asks may not.
+    #[error("{0}")]
+    Forbidden(String),
     /// The log has it all, the client nothing.
     #[error("internal error: see the controller's log")]
     Internal(#[source] anyhow::Error),
@@ -48,7 +55,8 @@ impl Error {
             Self::Limit(_) => (StatusCode::UNPROCESSABLE_ENTITY, "limit"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "busy"),
-            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::Unauthorized | Self::LoggedOut(_) => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
     }
@@ -62,7 +70,12 @@ impl IntoResponse for Error {
         let (status, kind) = self.kind();
         let error = self.to_string();
         let errors = if let Self::File(errors) = self { errors } else { Vec::new() };
-        (status, Json(Problem { error, kind: kind.to_owned(), errors })).into_response()
+        let problem = Json(Problem { error, kind: kind.to_owned(), errors });
+        if status == StatusCode::UNAUTHORIZED {
+            // RFC 9110, 11.6.1: how to show who one is
+            return (status, [(WWW_AUTHENTICATE, "Bearer")], problem).into_response();
+        }
+        (status, problem).into_response()
     }
 }
 

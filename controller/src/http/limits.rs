@@ -2,8 +2,8 @@
 //! [`assay_api::worker::limits`], what a sweep file may hold in [`assay_api::sweep::limits`].
 
 use assay_api::view::{
-    ApplyRequest, ExcludeRequest, ExtendRequest, ForkRequest, NoteRequest, PriorityRequest,
-    SeriesQuery,
+    ApplyRequest, ExcludeRequest, ExtendRequest, ForkRequest, LoginRequest, NoteRequest,
+    PriorityRequest, RotateRequest, SeriesQuery, TokenRequest,
 };
 use assay_api::worker::limits::REQUEST_BYTES_MAX;
 use assay_api::worker::{FinishRequest, ReportRequest, StartRequest};
@@ -36,6 +36,21 @@ impl Limited for NoteRequest {
 /// One number.
 impl Limited for PriorityRequest {
     const BYTES_MAX: usize = 1 << 10;
+}
+
+/// A name, a role and a number.
+impl Limited for TokenRequest {
+    const BYTES_MAX: usize = 4 << 10;
+}
+
+/// One number.
+impl Limited for RotateRequest {
+    const BYTES_MAX: usize = 1 << 10;
+}
+
+/// One secret.
+impl Limited for LoginRequest {
+    const BYTES_MAX: usize = 4 << 10;
 }
 
 /// Two short words.
@@ -71,6 +86,8 @@ pub(super) const QUERY_SERIES_MAX: usize = 5_000;
 pub(super) const QUERY_BUCKETS_MAX: u32 = 1_000;
 /// Lines of a log in one answer: of 4 KiB each, 20 MB.
 pub(super) const LOG_LINES_MAX: u32 = 5_000;
+/// Rows of the audit log in one answer.
+pub(super) const AUDIT_ROWS_MAX: u32 = 1_000;
 /// Streams open at a time, each with two reads a second: what 20 connections can serve of reads that
 /// take 50 ms, with half of them left for everything else.
 pub(crate) const STREAMS_MAX: usize = 100;

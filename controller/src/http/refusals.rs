@@ -7,16 +7,17 @@ use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
 /// Adds to each operation what [`super::extract`] and the routers refuse, and what is a fault of the
 /// controller's own.
 pub(super) fn add(doc: &mut OpenApi) {
-    for item in doc.paths.paths.values_mut() {
+    for (path, item) in &mut doc.paths.paths {
+        let of_people = !path.contains("/worker/");
         let operations =
             [&mut item.get, &mut item.post, &mut item.put, &mut item.delete, &mut item.patch];
         for operation in operations.into_iter().flatten() {
-            add_to(operation);
+            add_to(operation, of_people);
         }
     }
 }
 
-fn add_to(operation: &mut Operation) {
+fn add_to(operation: &mut Operation, of_people: bool) {
     let names = |place: ParameterIn| {
         operation.parameters.iter().flatten().any(|parameter| match parameter {
             RefOr::T(parameter) => parameter.parameter_in == place,
@@ -24,6 +25,12 @@ fn add_to(operation: &mut Operation) {
         })
     };
     let mut refusals = vec![("500", "A fault of the controller's own: its log has it")];
+    if of_people {
+        refusals.extend([
+            ("401", "Nobody that is known asks"),
+            ("403", "Whoever asks may not, or a page of another site makes them ask"),
+        ]);
+    }
     if names(ParameterIn::Path) {
         refusals.push(("404", "Nothing of that name"));
     }

@@ -2,12 +2,14 @@
 
 use assay_api::RunId;
 use assay_api::view::{ExcludeRequest, NoteRequest, NoteView, PriorityRequest, Problem};
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::extract::{Json, Path};
+use super::guard::Caller;
 use super::{Error, sweeps};
 use crate::app::App;
 use crate::{intent, remark};
@@ -31,8 +33,10 @@ pub(super) fn router() -> OpenApiRouter<App> {
 async fn exclude(
     State(app): State<App>,
     Path(run): Path<RunId>,
+    Extension(caller): Extension<Caller>,
     Json(why): Json<ExcludeRequest>,
 ) -> Result<StatusCode, Error> {
+    let why = ExcludeRequest { author: caller.signs(why.author), ..why };
     remark::exclude(&app, run, &why).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -52,8 +56,10 @@ async fn include(State(app): State<App>, Path(run): Path<RunId>) -> Result<Statu
 async fn write_note(
     State(app): State<App>,
     Path(run): Path<RunId>,
+    Extension(caller): Extension<Caller>,
     Json(note): Json<NoteRequest>,
 ) -> Result<(StatusCode, Json<NoteView>), Error> {
+    let note = NoteRequest { author: caller.signs(note.author), ..note };
     let written = remark::write_note(&app, run, note).await?;
     Ok((StatusCode::CREATED, Json(written)))
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use assay_api::SweepId;
 use assay_api::view::{Problem, StreamEvent};
+use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -17,6 +18,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::extract::{Path, Query};
+use super::guard::Caller;
 use super::limits::STREAMS_MAX;
 use super::{Error, sweeps};
 use crate::app::App;
@@ -24,6 +26,8 @@ use crate::store::{self, view};
 
 /// At most two events per second and client: more than an eye can use.
 const PACE: Duration = Duration::from_millis(500);
+/// Every ten seconds: whoever may not look any more sees no more.
+const LOOKS_AGAIN: u64 = 20;
 /// A busy sweep sends the tail of each series; whoever missed more starts over.
 const BUCKETS: u32 = 1000;
 
@@ -48,6 +52,7 @@ async fn stream(
     State(app): State<App>,
     Path(name): Path<String>,
     Query(from): Query<From>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Error> {
     let sweep = sweeps::find(&app, &name).await?;
@@ -57,13 +62,13 @@ async fn stream(
         let message = format!("{STREAMS_MAX} streams are open, which is the limit: close a page");
         Error::Busy(message)
     })?;
-    Ok(Sse::new(changes(app, sweep, cursor, place)).keep_alive(KeepAlive::default()))
+    Ok(Sse::new(changes(app, caller, (sweep, cursor), place)).keep_alive(KeepAlive::default()))
 }
 
 fn changes(
     app: App,
-    sweep: SweepId,
-    mut cursor: i64,
+    caller: Caller,
+    (sweep, mut cursor): (SweepId, i64),
     place: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Result<Event, Infallible>> {
     async_stream::stream! {
@@ -72,10 +77,13 @@ fn changes(
         yield Ok(Event::default().comment("connected"));
         let mut pace = tokio::time::interval(PACE);
         pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
+        for tick in 1_u64.. {
             tokio::select! {
                 _ = pace.tick() => (),
                 () = app.shutdown.cancelled() => return,
+            }
+            if tick % LOOKS_AGAIN == 0 && !caller.is_still_admitted(&app).await {
+                return;
             }
             match since(&app, sweep, cursor).await {
                 Ok((next, events)) => {

@@ -7,6 +7,7 @@ use assay_api::view::{
     SweepView,
 };
 use assay_scheduler::Pause;
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
@@ -16,6 +17,7 @@ use utoipa_axum::routes;
 
 use super::Error;
 use super::extract::{Json, Path, Query};
+use super::guard::Detail;
 use crate::app::App;
 use crate::deletion::{self, Open};
 use crate::store::{self, view};
@@ -66,8 +68,9 @@ async fn plan(
 async fn apply_file(
     State(app): State<App>,
     Json(request): Json<ApplyRequest>,
-) -> Result<Json<ApplyAnswer>, Error> {
-    Ok(Json(apply::apply(&app, &request).await?))
+) -> Result<(Extension<Detail>, Json<ApplyAnswer>), Error> {
+    let answer = apply::apply(&app, &request).await?;
+    Ok((Extension(detail(&answer)), Json(answer)))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -118,9 +121,9 @@ async fn fork(
     State(app): State<App>,
     Path(name): Path<String>,
     Json(asked): Json<ForkRequest>,
-) -> Result<(StatusCode, Json<ApplyAnswer>), Error> {
+) -> Result<(StatusCode, Extension<Detail>, Json<ApplyAnswer>), Error> {
     let answer = apply::fork(&app, find(&app, &name).await?, &asked).await?;
-    Ok((StatusCode::CREATED, Json(answer)))
+    Ok((StatusCode::CREATED, Extension(detail(&answer)), Json(answer)))
 }
 
 /// What deleting the sweep would take away.
@@ -153,6 +156,12 @@ async fn delete(
     let open = if how.cancel { Open::Cancel } else { Open::Refuse };
     let view = deletion::delete(&app, find(&app, &name).await?, open).await?;
     Ok((StatusCode::ACCEPTED, Json(view)))
+}
+
+/// Which sweep a file was of, and what became of it.
+fn detail(answer: &ApplyAnswer) -> Detail {
+    let plan = &answer.plan;
+    Detail(format!("{}: {} runs added, {} kept", plan.sweep, plan.added, plan.kept))
 }
 
 pub(super) async fn find(app: &App, name: &str) -> Result<SweepId, Error> {

@@ -67,26 +67,12 @@ impl Cluster {
     }
 
     pub(super) fn url(&self) -> String {
-        self.url_of(NAME)
-    }
-
-    /// All that the environment could change for a client is written out.
-    fn url_of(&self, database: &str) -> String {
-        let mut url =
-            format!("postgres://{NAME}@localhost:{PORT}/{database}?sslmode=disable&host=");
-        for byte in self.socket.as_os_str().as_bytes() {
-            if byte.is_ascii_alphanumeric() || b"/-_.".contains(byte) {
-                url.push(char::from(*byte));
-            } else {
-                write!(url, "%{byte:02X}").expect("a string takes every write");
-            }
-        }
-        url
+        url(&self.socket, NAME)
     }
 
     /// A session in the database that every cluster has.
     pub(super) async fn connect(&self) -> sqlx::Result<PgConnection> {
-        PgConnection::connect(&self.url_of("postgres")).await
+        PgConnection::connect(&url(&self.socket, "postgres")).await
     }
 
     pub(super) async fn make_database(&self) -> Result<(), Error> {
@@ -214,6 +200,31 @@ fn clear_unfinished(folder: &Path) {
             drop(fs::remove_dir_all(entry.path()));
         }
     }
+}
+
+/// All that the environment could change for a client is written out.
+fn url(socket: &Path, database: &str) -> String {
+    let mut url = format!("postgres://{NAME}@localhost:{PORT}/{database}?sslmode=disable&host=");
+    for byte in socket.as_os_str().as_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-_.".contains(byte) {
+            url.push(char::from(*byte));
+        } else {
+            write!(url, "%{byte:02X}").expect("a string takes every write");
+        }
+    }
+    url
+}
+
+/// Where the server that runs in a folder is found, by what it wrote down itself.
+///
+/// # Errors
+/// None runs there, or it may not be seen.
+pub fn running(folder: &Path) -> Result<String, Error> {
+    let text = fs::read_to_string(folder.join("data/postmaster.pid"));
+    let text = text.map_err(|source| Error::NotRunning { folder: folder.to_owned(), source })?;
+    // its fifth line, see the server's own pidfile.h
+    let socket = Path::new(text.lines().nth(4).unwrap_or_default());
+    Ok(url(socket, NAME))
 }
 
 /// The private folder of the socket: in `folder` if the owner may go there and the path is short

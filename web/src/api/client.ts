@@ -24,6 +24,8 @@ export type ApplyAnswer = Schemas['ApplyAnswer'];
 export type FileError = Schemas['FileError'];
 export type Problem = Schemas['Problem'];
 export type SeriesPoints = Schemas['SeriesPoints'];
+export type ActorView = Schemas['ActorView'];
+export type SessionView = Schemas['SessionView'];
 export type StreamEvent = Schemas['StreamEvent'];
 
 /** An answer that is no success, in the controller's own words. */
@@ -69,7 +71,7 @@ const sweepPath = (name: string) => `/sweeps/${encodeURIComponent(name)}`;
 export type SweepWish = 'pause' | 'resume' | 'cancel';
 export type RunWish = 'cancel' | 'retry';
 
-/** Nobody logs in yet: a browser does not know whose it is. */
+/** Whoever has logged in signs with their own name; the controller sees to that. */
 const AUTHOR = 'somebody in the browser';
 
 /** One request for one metric of many runs. */
@@ -82,6 +84,9 @@ export interface SeriesWish {
 }
 
 export const api = {
+  session: () => get<SessionView>('/session'),
+  logIn: (token: string) => post<ActorView>('/session', { token }),
+  logOut: () => remove<null>('/session'),
   sweeps: () => get<SweepSummary[]>('/sweeps'),
   sweep: (name: string) => get<SweepView>(sweepPath(name)),
   streamUrl: (name: string, cursor: string) =>

@@ -17,6 +17,7 @@ import { tailOf } from './tail';
 export const RUNS_DRAWN_MAX = 1000;
 
 export const keys = {
+  session: ['session'] as const,
   sweeps: ['sweeps'] as const,
   pools: ['pools'] as const,
   sweep: (name: string) => ['sweep', name] as const,
@@ -24,6 +25,15 @@ export const keys = {
   logs: (id: string) => ['logs', id] as const,
   series: (owner: string) => ['series', owner] as const,
 };
+
+/** Who asks. What is refused with 401 makes it ask again, see main.tsx. */
+export const useSession = () => useQuery({ queryKey: keys.session, queryFn: api.session });
+
+/** Set: whoever asks may change nothing, and this is the reason. */
+export function useWhyNoChange(): string | undefined {
+  const { data } = useSession();
+  return data?.actor?.role === 'viewer' ? 'You are a viewer: this takes an editor.' : undefined;
+}
 
 /** No stream tells of new sweeps: looked at again, the list is asked for again. */
 const LIST = { staleTime: 0, refetchOnWindowFocus: true } as const;

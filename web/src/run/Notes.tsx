@@ -3,10 +3,12 @@
 import { useMutation } from '@tanstack/react-query';
 import { useState } from 'react';
 import { api, type NoteView, type RunView } from '../api/client';
+import { useWhyNoChange } from '../api/queries';
 import { clock } from '../lib/format';
 import { WishButton } from '../ui/WishButton';
 
 export function Notes({ run }: { run: RunView }) {
+  const noChange = useWhyNoChange();
   return (
     <section className="stack" aria-label="Notes">
       <h2>
@@ -19,7 +21,7 @@ export function Notes({ run }: { run: RunView }) {
           ))}
         </ol>
       )}
-      <NewNote run={run} />
+      {noChange === undefined && <NewNote run={run} />}
     </section>
   );
 }

@@ -1,6 +1,7 @@
 // What apply would do, beside the file: told before anything is stored.
 
 import { ApiError, type Outcome, type PlanView } from '../api/client';
+import { useWhyNoChange } from '../api/queries';
 import { bytes, duration, short } from '../lib/format';
 import { Points } from './Points';
 
@@ -22,7 +23,8 @@ interface Props {
 }
 
 export function PlanPanel({ plan, error, isSettled, choices, apply, isApplying }: Props) {
-  const whyNot = whyNotApply(plan, error, isSettled);
+  const noChange = useWhyNoChange();
+  const whyNot = noChange ?? whyNotApply(plan, error, isSettled);
   const isIdle = whyNot !== undefined || isApplying;
   return (
     <section className="stack plan" aria-label="Plan" aria-busy={!isSettled}>

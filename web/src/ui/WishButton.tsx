@@ -3,6 +3,7 @@
 
 import { useMutation } from '@tanstack/react-query';
 import { useId } from 'react';
+import { useWhyNoChange } from '../api/queries';
 
 export interface Wish {
   text: string;
@@ -15,19 +16,21 @@ export interface Wish {
 
 export function WishButton({ text, whyNot, confirm, send }: Wish) {
   const id = useId();
+  const noChange = useWhyNoChange();
+  const why = whyNot ?? noChange;
   const { mutate, isPending, error } = useMutation({ mutationFn: send });
   const press = () => {
-    if (whyNot === undefined && (confirm === undefined || window.confirm(confirm))) mutate();
+    if (why === undefined && (confirm === undefined || window.confirm(confirm))) mutate();
   };
-  const told = error?.message ?? whyNot;
+  const told = error?.message ?? why;
   return (
     <span className="wish">
       <button
         type="button"
         onClick={press}
-        aria-disabled={whyNot !== undefined || isPending}
+        aria-disabled={why !== undefined || isPending}
         aria-describedby={told === undefined ? undefined : id}
-        title={whyNot}
+        title={why}
       >
         {text}
       </button>

@@ -6,9 +6,10 @@ use super::stream::EventStream;
 use super::{Connection, Error};
 use crate::RunId;
 use crate::view::{
-    ApplyAnswer, ApplyRequest, DeletionView, ExcludeRequest, ExtendAnswer, ExtendRequest,
-    ForkRequest, LogPage, LoopView, NoteRequest, NoteView, PlanView, PoolView, PriorityRequest,
-    Problem, RunView, SeriesAnswer, SeriesQuery, SweepSummary, SweepView,
+    ApplyAnswer, ApplyRequest, AuditPage, DeletionView, ExcludeRequest, ExtendAnswer,
+    ExtendRequest, ForkRequest, LogPage, LoopView, NoteRequest, NoteView, PlanView, PoolView,
+    PriorityRequest, Problem, RotateRequest, RunView, SeriesAnswer, SeriesQuery, SweepSummary,
+    SweepView, TokenRequest, TokenSecret, TokenView,
 };
 
 /// Lines per page of a log.
@@ -23,8 +24,37 @@ pub struct Client {
 /// Every method fails where the controller cannot be reached, or refuses.
 #[expect(clippy::missing_errors_doc, reason = "all of them fail in the same ways")]
 impl Client {
-    pub fn new(url: &str) -> Result<Self, Error> {
-        Ok(Self { connection: Connection::new(url)? })
+    /// With the token to ask with, where the controller asks for one.
+    pub fn new(url: &str, token: Option<&str>) -> Result<Self, Error> {
+        Ok(Self { connection: Connection::new(url, token)? })
+    }
+
+    pub async fn tokens(&self) -> Result<Vec<TokenView>, Error> {
+        self.get("/tokens").await
+    }
+
+    pub async fn create_token(&self, asked: &TokenRequest) -> Result<TokenSecret, Error> {
+        let post = self.connection.http.post(self.connection.path("/tokens")).json(asked);
+        self.connection.ask(post).await
+    }
+
+    pub async fn rotate_token(
+        &self,
+        name: &str,
+        asked: &RotateRequest,
+    ) -> Result<TokenSecret, Error> {
+        let path = self.connection.path(&format!("/tokens/{}/rotate", escaped(name)));
+        self.connection.ask(self.connection.http.post(path).json(asked)).await
+    }
+
+    pub async fn revoke_token(&self, name: &str) -> Result<(), Error> {
+        self.delete(&format!("/tokens/{}", escaped(name))).await
+    }
+
+    /// Rows of the audit log, the newest first.
+    pub async fn audit(&self, before: Option<i64>, limit: u32) -> Result<AuditPage, Error> {
+        let before = before.map_or_else(String::new, |before| format!("&before={before}"));
+        self.get(&format!("/audit?limit={limit}{before}")).await
     }
 
     pub async fn sweeps(&self) -> Result<Vec<SweepSummary>, Error> {

@@ -31,7 +31,7 @@ impl fmt::Debug for WorkerClient {
 #[expect(clippy::missing_errors_doc, reason = "all of them fail in the same ways")]
 impl WorkerClient {
     pub fn new(url: &str, run: RunId, attempt: u32, secret: String) -> Result<Self, Error> {
-        Ok(Self { connection: Connection::new(url)?, run, attempt, secret })
+        Ok(Self { connection: Connection::new(url, None)?, run, attempt, secret })
     }
 
     pub async fn start(&self, request: &StartRequest) -> Result<StartAnswer, Error> {

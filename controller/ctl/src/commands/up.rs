@@ -59,7 +59,7 @@ pub(crate) async fn up(options: &Up) -> anyhow::Result<ExitCode> {
     let Up { data, port, slots, pools, listen_workers, database_url } = options;
     let url = format!("http://127.0.0.1:{port}");
     anyhow::ensure!(
-        Client::new(&url)?.pools().await.is_err(),
+        Client::new(&url, None)?.pools().await.is_err(),
         "a controller is already running at {url}: use that one, or start another with --port and \
          its own --data"
     );
