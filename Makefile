@@ -7,7 +7,7 @@ export SQLX_OFFLINE := true
 kubernetes := $(if $(filter 1,$(ASSAY_SKIP_KUBERNETES)),,go containerd runc containernetworking-plugins \
 	buildah mmdebstrap iproute2 nftables conntrack socat binutils gcc libc6-dev openssl)
 programs := cargo node npm postgresql chromium faketime
-.PHONY: help quickstart dev build test test-kubernetes cluster bench lint sqlx schema web web-test $(programs) $(kubernetes)
+.PHONY: help quickstart dev build test test-kubernetes cluster bench bench-trainer bench-store lint sqlx schema web web-test $(programs) $(kubernetes)
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,14 +33,26 @@ test-kubernetes: build cluster ## How attempts live and die on a real Kubernetes
 cluster: $(kubernetes) ## Build the Kubernetes, the Kueue and the images that tests run on
 	@[ "$(ASSAY_SKIP_KUBERNETES)" = 1 ] || tests/cluster/build target/cluster
 
-# The profile of everything else, so that nothing is compiled twice.
-bench: cargo target/peer/done ## Measure how many tokens a second the trainer does here, beside PyTorch
+# The profile of everything else, so that nothing is compiled twice. Each adds its figures to
+# target/bench.json.
+bench: bench-trainer bench-store ## Measure trainer and controller beside PyTorch and MLflow; writes target/bench.json
+
+bench-trainer: cargo target/peer/done ## Measure how many tokens a second the trainer does here, beside PyTorch
 	ASSAY_PEER=$(CURDIR)/target/peer/bin/python cargo bench --profile dev --package assay-trainer --bench tokens
+
+bench-store: cargo postgresql target/mlflow/done ## Measure the controller under load, beside MLflow's server
+	ASSAY_MLFLOW=$(CURDIR)/target/mlflow/bin/mlflow tests/with-postgres --durable \
+		cargo bench --profile dev --package assay-tests --bench store
 
 # Some gigabytes: PyTorch's wheel brings what GPUs need.
 target/peer/done: worker/trainer/benches/requirements.txt
 	python3 -m venv target/peer
 	target/peer/bin/pip install --quiet --requirement $<
+	touch $@
+
+target/mlflow/done: tests/benches/store/requirements.txt
+	python3 -m venv target/mlflow
+	target/mlflow/bin/pip install --quiet --requirement $<
 	touch $@
 
 # Clippy expands every query against a server with the migrations, so that one which no longer fits

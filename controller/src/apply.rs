@@ -8,6 +8,8 @@ mod sources;
 
 pub use fork::fork;
 
+use std::collections::{HashMap, HashSet};
+
 use assay_api::expand::{self, Expansion, PlannedRun};
 use assay_api::sweep;
 use assay_api::view::{ApplyAnswer, ApplyRequest, FileError, PlanView};
@@ -70,6 +72,7 @@ async fn store_file(app: &App, request: &ApplyRequest, onto: Onto) -> Result<App
             format!("the project has {SWEEPS_MAX} sweeps, which is the limit: delete some");
         return Err(Error::Limit(message));
     }
+    let last_priority = store::sweep::priority(&mut *tx, &expansion.name).await?;
     let sweep = upsert(&mut tx, &expansion, request, app).await?;
     if let Onto::Nothing { pinned_as } = onto {
         if !is_new || !store::run::of_sweep(&mut *tx, sweep).await?.is_empty() {
@@ -90,7 +93,11 @@ async fn store_file(app: &App, request: &ApplyRequest, onto: Onto) -> Result<App
     let stored = store::run::of_sweep(&mut *tx, sweep).await?;
     let diff = Diff::new(&expansion, &stored, request);
     store_runs(&mut tx, sweep, &expansion, &stored).await?;
-    store::run::prioritise(&mut *tx, sweep, expansion.resources.priority).await?;
+    // what somebody said of single runs since stands, unless the file says something new
+    let priority = expansion.resources.priority;
+    if last_priority.is_some_and(|last| last != priority) {
+        store::run::prioritize_all(&mut *tx, sweep, priority).await?;
+    }
     for run in diff.to(Change::Cancelled) {
         intent::cancel_in(&mut tx, run).await?;
     }
@@ -191,29 +198,46 @@ async fn store_runs(
     stored: &[Stored],
 ) -> Result<(), Error> {
     let mut next = stored.iter().map(|run| run.number).max().unwrap_or(0) + 1;
-    let mut ids: Vec<Uuid> = Vec::with_capacity(expansion.runs.len());
+    let by_point: HashMap<&str, &Stored> =
+        stored.iter().map(|run| (run.point.as_str(), run)).collect();
+    let needed = expansion.runs.iter().flat_map(|run| &run.needs);
+    let needed: HashSet<&str> = needed.map(|&at| expansion.runs[at].point.as_str()).collect();
+    let needed = needed.iter().filter_map(|point| Some(by_point.get(point)?.run_id));
+    let needed: Vec<Uuid> = needed.collect();
+    let succeeded = store::run::hold_succeeded(&mut *tx, &needed).await?;
+    let mut places: Vec<Placed> = Vec::with_capacity(expansion.runs.len());
+    let (mut added, mut known) = (Vec::new(), Vec::new());
     for planned in &expansion.runs {
-        if let Some(known) = stored.iter().find(|run| run.point == planned.point) {
-            let shown = store::run::Shown {
+        if let Some(run) = by_point.get(planned.point.as_str()) {
+            known.push(store::run::Shown {
+                run_id: run.run_id,
                 label: &planned.label,
                 axes: serde_json::to_value(&planned.axes).expect("values are plain data"),
                 is_baseline: planned.is_baseline,
                 queue_order: planned.order.cast_signed(),
-            };
-            store::run::relabel(&mut *tx, known.run_id, &shown).await?;
-            ids.push(known.run_id);
+            });
+            let has_succeeded = succeeded.contains(&run.run_id);
+            places.push(Placed { run_id: run.run_id, has_succeeded });
             continue;
         }
-        let new = new_run(planned, next, &ids);
-        store::run::insert(tx, sweep, &new).await?;
-        ids.push(new.run_id);
+        let new = new_run(planned, (next, expansion.resources.priority), &places);
+        places.push(Placed { run_id: new.run_id, has_succeeded: false });
+        added.push(new);
         next += 1;
     }
+    store::run::relabel(&mut *tx, &known).await?;
+    store::run::insert(tx, sweep, &added).await?;
     Ok(())
 }
 
-/// `ids` are those of the runs before it, which are all that it can need.
-fn new_run(planned: &PlannedRun, number: i32, ids: &[Uuid]) -> NewRun {
+/// A run of the file that has its row.
+struct Placed {
+    run_id: Uuid,
+    has_succeeded: bool,
+}
+
+/// `places` are those of the runs before it, which are all that it can need.
+fn new_run(planned: &PlannedRun, (number, priority): (i32, i16), places: &[Placed]) -> NewRun {
     NewRun {
         run_id: Uuid::now_v7(),
         number,
@@ -226,7 +250,9 @@ fn new_run(planned: &PlannedRun, number: i32, ids: &[Uuid]) -> NewRun {
         slots: planned.slots.cast_signed(),
         queue_order: planned.order.cast_signed(),
         steps: diff::steps(&planned.spec).cast_signed(),
-        needs: planned.needs.iter().map(|&need| ids[need]).collect(),
+        needs: planned.needs.iter().map(|&need| places[need].run_id).collect(),
+        is_blocked: planned.needs.iter().any(|&need| !places[need].has_succeeded),
+        priority,
         origin: "queued by apply".to_owned(),
     }
 }

@@ -17,10 +17,12 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::http::{Error, Speaker};
+use crate::metrics::{self, TAIL_BYTES, TAIL_REPORTS};
 use crate::store::attempt::{Current, Start};
+use crate::store::report::Stored;
 use crate::store::run::NeededResult;
 use crate::store::world::{self, Told};
-use crate::store::{self, attempt, evaluation, series};
+use crate::store::{self, attempt, evaluation};
 
 /// Begins an attempt: picks the checkpoint to go on from, and hides what it overtakes.
 ///
@@ -75,8 +77,7 @@ async fn begin(tx: &mut PgConnection, speaker: Speaker, row: &Start) -> Result<(
     }
     // step 0 itself was measured before the first update: from scratch hides it too
     let visible_to = resume.map_or(-1, |found| found.step.cast_signed());
-    if attempt::hide_beyond(tx, run, number, visible_to).await? {
-        series::recompute_latest(&mut *tx, run).await?;
+    if metrics::hide(tx, run, number, visible_to).await? {
         store::run::rewritten(&mut *tx, run).await?;
     }
     Ok(())
@@ -154,13 +155,22 @@ pub async fn report(
         return Err(refused(speaker, "another process runs it"));
     }
     let (run, number) = (speaker.run, speaker.attempt.cast_signed());
-    let seq_stored = match request.carried {
-        Some(earlier) => carried(&mut tx, speaker, &current, (earlier, request)).await?,
+    let (seq_stored, stored) = match request.carried {
+        Some(earlier) => {
+            let seq = carried(&mut tx, speaker, &current, (earlier, request)).await?;
+            (seq, Stored { is_behind: true, ..Stored::default() })
+        }
         None => fresh(&mut tx, run, (number, current.seq_stored), request).await?,
     };
     check_series(&mut tx, run, request).await?;
     let own = if request.carried.is_some() { current.seq_stored } else { seq_stored };
-    attempt::reported(&mut *tx, run, number, (own, app.lease_ms)).await?;
+    let bytes = i64::try_from(stored.bytes).map_err(anyhow::Error::from)?;
+    attempt::reported(&mut *tx, run, number, (own, bytes), app.lease_ms).await?;
+    let is_long =
+        TAIL_REPORTS <= own - current.seq_folded || TAIL_BYTES <= current.unfolded_bytes + bytes;
+    if is_long || stored.is_behind {
+        metrics::fold(&mut tx, run).await?;
+    }
     kill_point(KillPoint::ReportsStoredCommitted);
     tx.commit().await?;
     kill_point(KillPoint::ReportsCommittedAnswered);
@@ -176,12 +186,15 @@ async fn fresh(
     run: RunId,
     (number, mut seq_stored): (i32, i64),
     request: &ReportRequest,
-) -> Result<i64, Error> {
+) -> Result<(i64, Stored), Error> {
+    let mut all = Stored::default();
     for report in &request.reports {
         match report.seq.cast_signed() - seq_stored {
             ..1 => (), // stored before
             1 => {
-                store::report::insert(tx, run, number, report).await?;
+                let stored = store::report::insert(tx, run, number, report).await?;
+                all.bytes += stored.bytes;
+                all.is_behind |= stored.is_behind;
                 seq_stored += 1;
             }
             2.. => break, // the worker sends again from what is stored
@@ -189,7 +202,7 @@ async fn fresh(
     }
     let last = request.reports.iter().rev().find_map(|report| report.progress.as_ref());
     store::report::progress(tx, run, last).await?;
-    Ok(seq_stored)
+    Ok((seq_stored, all))
 }
 
 /// Reports of an earlier attempt that the checkpoint carried, up to the step that was resumed.
@@ -216,7 +229,6 @@ async fn carried(
         highest = highest.max(report.seq.cast_signed());
     }
     attempt::store_seq(&mut *tx, run, number, highest).await?;
-    series::recompute_latest(&mut *tx, run).await?;
     Ok(highest)
 }
 
@@ -259,7 +271,7 @@ async fn check_series(
     if request.reports.iter().all(|report| report.metrics.is_empty()) {
         return Ok(());
     }
-    let n = series::count(tx, run).await?;
+    let n = store::series::count(tx, run).await?;
     if n <= SERIES_MAX as i64 {
         return Ok(());
     }

@@ -38,7 +38,7 @@ pub async fn extend(app: &App, run: RunId, asked: &ExtendRequest) -> Result<Exte
     let new = new_run(&source, run, &spec, (&results, earlier));
     unknown(&mut tx, &source, &new.point).await?;
     let sweep = assay_api::SweepId(source.sweep_id);
-    store::run::insert(&mut tx, sweep, &new).await?;
+    store::run::insert(&mut tx, sweep, std::slice::from_ref(&new)).await?;
     extension::insert(&mut *tx, new.run_id, (run, kept, step.cast_signed())).await?;
     tx.commit().await?;
     app.wake().await?;
@@ -129,6 +129,9 @@ fn new_run(
         queue_order: source.queue_order_max + 1,
         steps: steps.cast_signed(),
         needs: needs.map(|result| result.run_id).chain([run.0]).collect(),
+        priority: source.priority,
+        // all of them have succeeded, or the shorter run would not have
+        is_blocked: false,
         origin: format!("goes on from run {}, for {} tokens in all", source.number, train.tokens),
         spec: serde_json::to_value(&spec).expect("specs are plain data"),
     }

@@ -2,10 +2,10 @@
 //!
 //! In reading order: `config` (the only reader of the environment) and `app` (what is shared);
 //! `schedule`, the loop: observe, plan, commit, perform; `intent` (what people want), `attempt` (what
-//! workers say) and `apply` (what a sweep file asks for), which write and wake the loop; `remark` (what
-//! people say of runs), which the loop need not know; `deletion` of sweeps with their files,
-//! `extension` of runs; `http` and
-//! `store`, which only translate; `pool`, where attempts run; `postgres`, the private server; `access`, who may ask for what.
+//! workers say) and `apply` (what a sweep file asks for), which write and wake the loop; `metrics`,
+//! where points are kept and read; `remark` (what people say of runs), which the loop need not know;
+//! `deletion` of sweeps with their files, `extension` of runs; `http` and `store`, which only translate;
+//! `pool`, where attempts run; `postgres`, the private server; `access`, who may ask for what.
 //!
 //! **Invariant:** `http` never calls a pool; `store` never decides; `pool` never writes SQL.
 #![forbid(unsafe_code)]
@@ -19,6 +19,7 @@ pub mod deletion;
 pub mod extension;
 pub mod http;
 pub mod intent;
+pub mod metrics;
 pub mod pool;
 pub mod postgres;
 pub mod remark;

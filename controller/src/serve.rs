@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::app::{self, App};
 use crate::config::Serve;
 use crate::http;
+use crate::metrics;
 use crate::pool::kubernetes::KubernetesPool;
 use crate::pool::local::LocalPool;
 use crate::pool::{Pool, Pools, file as pools_file};
@@ -168,6 +169,7 @@ async fn run(app: App, listener: TcpListener, workers: Option<TcpListener>) -> a
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let shutdown = app.shutdown.clone();
     let scheduling = tokio::spawn(schedule::run(app.clone()));
+    tokio::spawn(metrics::run(app.clone()));
     let server = axum::serve(listener, http::router(app.clone()))
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let serving = tokio::spawn(server.into_future());

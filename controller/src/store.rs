@@ -6,6 +6,7 @@
 
 pub mod attempt;
 pub mod audit;
+pub mod chunk;
 pub mod deletion;
 pub mod evaluation;
 pub mod exclusion;
@@ -16,6 +17,7 @@ pub mod log_line;
 pub mod login;
 pub mod note;
 pub mod report;
+pub mod rollup;
 pub mod run;
 pub mod series;
 pub mod session;
@@ -61,7 +63,9 @@ impl Store {
         let limit = ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MAX);
         let options = PgPoolOptions::new();
         let options = options.max_connections(CONNECTIONS_MAX).acquire_timeout(ACQUIRE_TIMEOUT);
-        Ok(Self { db: options.connect_with(server.options([limit])).await? })
+        // every statement is short, and compiling one takes longer than running it
+        let server = server.options([limit, ("jit", "off")]);
+        Ok(Self { db: options.connect_with(server).await? })
     }
 
     /// # Errors

@@ -1,64 +1,8 @@
 //! The stream: what changes arrives once, in order, from the cursor on.
 
-use assay_api::view::{SeriesPoints, StreamEvent};
-use assay_tests::{TestApp, sweep};
-use axum::body::{Body, BodyDataStream};
-use axum::http::Request;
-use futures_util::StreamExt;
+use assay_api::view::StreamEvent;
+use assay_tests::{Events, TestApp, sweep};
 use sqlx::PgPool;
-
-/// Reads a stream of server-sent events one at a time.
-struct Events {
-    body: BodyDataStream,
-    text: String,
-}
-
-impl Events {
-    async fn open(app: &TestApp, cursor: &str) -> Self {
-        let path = format!("/api/v1/sweeps/s/stream?cursor={cursor}");
-        let request = Request::get(path).body(Body::empty()).unwrap();
-        let router = assay_controller::http::router(app.app.clone());
-        let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
-        Self { body: response.into_body().into_data_stream(), text: String::new() }
-    }
-
-    async fn next(&mut self) -> (String, StreamEvent) {
-        loop {
-            if let Some((event, rest)) = self.text.split_once("\n\n") {
-                let field = |name: &str| {
-                    event.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
-                };
-                let found = field("id:").zip(field("data:"));
-                let found =
-                    found.map(|(id, data)| (id.to_owned(), serde_json::from_str(data).unwrap()));
-                self.text = rest.to_owned();
-                if let Some(found) = found {
-                    return found;
-                }
-                continue; // a comment that keeps the connection alive
-            }
-            let bytes = self.body.next().await.unwrap().unwrap();
-            self.text.push_str(std::str::from_utf8(&bytes).unwrap());
-        }
-    }
-}
-
-impl Events {
-    /// Reads to the first points: the cursor there, the last step of run 1's row, and the points. Rows
-    /// may come in several events: other databases of the server hold the horizon down for a moment.
-    async fn until_points(&mut self) -> (String, u64, SeriesPoints) {
-        let mut step = 0;
-        loop {
-            match self.next().await {
-                (_, StreamEvent::Runs { runs, .. }) => {
-                    step = runs.iter().find(|run| run.number == 1).map_or(step, |run| run.step);
-                }
-                (id, StreamEvent::Points { mut series }) => return (id, step, series.remove(0)),
-                (_, StreamEvent::Reset) => panic!("nothing was rewritten"),
-            }
-        }
-    }
-}
 
 #[sqlx::test(migrator = "assay_controller::store::MIGRATOR")]
 async fn rows_and_points_arrive_once_from_the_cursor_on(db: PgPool) {

@@ -32,15 +32,27 @@ pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T
     timeout(HANGS, seen).await.unwrap_or_else(|_| panic!("this never happens: {what}"))
 }
 
-/// The points that count, beside the sweep and the run's label that they belong to. Speed is not the
-/// same twice.
+/// Where each point lies, packed: in chunks, and in reports that have not joined them.
+const PACKED: &str = "
+    select c.series_id, c.attempt, 0::bigint as seq, c.points from chunk c
+    union all
+    select p.series_id, r.attempt, r.seq, p.points
+    from report r join attempt a using (run_id, attempt),
+    lateral unnest(r.series_ids, r.points) as p (series_id, points)
+    where a.seq_folded < r.seq";
+const UNPACKED: &str = "
+    create temporary table if not exists unpacked
+        (series_id bigint, attempt integer, step bigint, value float8)";
+
+/// The points that count, beside the sweep and the run's label that they belong to. Speed and what the
+/// machine was taken by are not the same twice.
 const POINTS: &str = "
     create or replace temporary view point as
     select w.name as sweep, r.label, s.name, p.step, float8send(p.value) as bits
-    from sweep w join run r using (sweep_id) join series s using (run_id) join chunk c using (series_id)
-    join attempt a on a.run_id = r.run_id and a.attempt = c.attempt,
-    lateral unnest(c.steps, c.values) as p (step, value)
-    where p.step <= coalesce(a.visible_to, p.step) and s.name <> 'train/tokens_per_second'
+    from sweep w join run r using (sweep_id) join series s using (run_id)
+    join unpacked p using (series_id)
+    join attempt a on a.run_id = r.run_id and a.attempt = p.attempt
+    where p.step <= coalesce(a.visible_to, p.step) and s.name <> 'train/tokens_per_second' and s.name not like 'system/%'
     union
     select w.name, r.label, e.task || ' ' || e.metric, e.step, float8send(e.value)
     from sweep w join run r using (sweep_id) join evaluation e using (run_id)
@@ -49,7 +61,7 @@ const POINTS: &str = "
     union
     select w.name, r.label, s.name || ' latest', s.latest_step, float8send(s.latest_value)
     from sweep w join run r using (sweep_id) join series s using (run_id)
-    where s.name <> 'train/tokens_per_second' and s.latest_step is not null
+    where s.name <> 'train/tokens_per_second' and s.name not like 'system/%' and s.latest_step is not null
     union
     select w.name, r.label, 'result', t.step, decode(md5(t.fingerprint || t.tokens), 'hex')
     from sweep w join run r using (sweep_id) join result t using (run_id)";
@@ -81,8 +93,8 @@ const STEPS_WRONG: [(&str, &str); 3] = [
 const POINTS_WRONG: [(&str, &str); 3] = [
     (
         "points that one attempt stored twice",
-        "select s.name || ' ' || step from series s join chunk c using (series_id), unnest(c.steps) as p (step)
-         group by s.series_id, c.attempt, step having 1 < count(*)",
+        "select s.name || ' ' || step from series s join unpacked p using (series_id)
+         group by s.series_id, p.attempt, step having 1 < count(*)",
     ),
     (
         "points that have two values",
@@ -141,11 +153,31 @@ impl Books {
         server: &PgConnectOptions,
         sql: &'static str,
     ) -> sqlx::Result<Vec<String>> {
-        let session = match &mut self.session {
+        sqlx::query_scalar(sql).fetch_all(self.session(server).await?).await
+    }
+
+    async fn session(&mut self, server: &PgConnectOptions) -> sqlx::Result<&mut PgConnection> {
+        Ok(match &mut self.session {
             Some(session) => session,
             none => none.insert(PgConnection::connect_with(server).await?),
-        };
-        sqlx::query_scalar(sql).fetch_all(session).await
+        })
+    }
+
+    /// Lays every stored point out as a row, for this session: SQL cannot unpack them.
+    async fn unpack(&mut self, server: &PgConnectOptions) -> sqlx::Result<()> {
+        let session = self.session(server).await?;
+        let packed: Vec<(i64, i32, i64, Vec<u8>)> =
+            sqlx::query_as(PACKED).fetch_all(&mut *session).await?;
+        sqlx::raw_sql(UNPACKED).execute(&mut *session).await?;
+        sqlx::raw_sql("truncate unpacked").execute(&mut *session).await?;
+        for (series, attempt, _, points) in packed {
+            let points = assay_series::unpack(&points).expect("what is stored can be read");
+            let add =
+                "insert into unpacked select $1, $2, * from unnest($3::bigint[], $4::float8[])";
+            let add = sqlx::query(add).bind(series).bind(attempt);
+            add.bind(points.steps).bind(points.values).execute(&mut *session).await?;
+        }
+        Ok(())
     }
 
     /// The same, asked until it is answered.
@@ -161,6 +193,15 @@ impl Books {
 
     /// The same of their points alone: a run may have ended more than once.
     pub async fn differences(&mut self, machine: &Machine) -> String {
+        until("the points are read", async || {
+            let server = machine.database()?;
+            let unpacked = self.unpack(&server).await;
+            if unpacked.is_err() {
+                self.session = None;
+            }
+            unpacked.ok()
+        })
+        .await;
         self.ask(machine, POINTS).await;
         self.find(machine, &POINTS_WRONG).await
     }

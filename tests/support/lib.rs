@@ -3,9 +3,11 @@
 #![forbid(unsafe_code)]
 
 mod app;
+pub mod bench;
 mod books;
 mod cluster;
 mod corpus;
+mod events;
 mod machine;
 mod pool;
 mod worker;
@@ -14,6 +16,7 @@ pub use app::TestApp;
 pub use books::{Books, until};
 pub use cluster::{Cluster, Installation, OnNode};
 pub use corpus::{Corpus, sweep};
+pub use events::Events;
 pub use machine::{Machine, Processes, program, signal};
 pub use pool::FakePool;
 pub use worker::TestWorker;

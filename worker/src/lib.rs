@@ -21,3 +21,4 @@ pub mod recorder;
 pub mod reporter;
 pub mod spool;
 pub mod supervise;
+pub mod usage;

@@ -15,6 +15,7 @@ use assay_trainer::{Measurement, Phase, Saved, Stepped, Watcher};
 use crate::clock;
 use crate::portion;
 use crate::reporter::Shared;
+use crate::usage::Usage;
 
 /// Points are gathered for so long before they become a report.
 const GATHER: Duration = Duration::from_millis(500);
@@ -40,6 +41,7 @@ pub struct Recorder {
     slices: BTreeSet<String>,
     /// Some had no room, which was said.
     is_full: bool,
+    usage: Usage,
     trouble: Option<anyhow::Error>,
 }
 
@@ -60,6 +62,7 @@ impl Recorder {
             skipped: 0,
             slices: BTreeSet::new(),
             is_full: false,
+            usage: Usage::new(storage),
             trouble: None,
         }
     }
@@ -176,6 +179,9 @@ impl Watcher for Recorder {
         self.point("train/param_norm", step, stepped.param_norm);
         self.point("train/update_norm", step, stepped.update_norm);
         self.speed(step, tokens);
+        for (name, value) in self.usage.sample() {
+            self.point(name, step, value);
+        }
         if stepped.verdict != Verdict::Applied {
             self.point("train/skipped", step, count(stepped.skipped));
             if self.skipped == 0 {

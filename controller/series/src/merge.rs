@@ -30,6 +30,31 @@ impl Points {
         self.steps.is_empty()
     }
 
+    /// Some of them, by their places.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    #[must_use]
+    pub fn slice(&self, places: std::ops::Range<usize>) -> Self {
+        Self {
+            steps: self.steps[places.clone()].to_vec(),
+            values: self.values[places.clone()].to_vec(),
+            times: self.times[places].to_vec(),
+        }
+    }
+
+    /// Puts `later` behind.
+    ///
+    /// # Panics
+    /// If it does not lie there.
+    pub fn append(&mut self, later: Self) {
+        let is_behind = later.is_empty() || self.steps.last() < later.steps.first();
+        assert!(is_behind, "steps ascend");
+        self.steps.extend(later.steps);
+        self.values.extend(later.values);
+        self.times.extend(later.times);
+    }
+
     pub(crate) fn push(&mut self, step: i64, value: f64, time: i64) {
         self.steps.push(step);
         self.values.push(value);
@@ -45,7 +70,30 @@ impl Points {
 /// # Panics
 /// If the columns of a chunk differ in length.
 #[must_use]
-pub fn merge(chunks: &[Chunk], (from, to): (i64, i64)) -> Points {
+pub fn merge(chunks: &[Chunk], range: (i64, i64)) -> Points {
+    one_behind_the_other(chunks, range).unwrap_or_else(|| sorted(chunks, range))
+}
+
+/// Most series have one attempt, or attempts that begin where others end. None where it is not so.
+fn one_behind_the_other(chunks: &[Chunk], (from, to): (i64, i64)) -> Option<Points> {
+    let mut points = Points::default();
+    for chunk in chunks {
+        let last = chunk.visible_to.unwrap_or(i64::MAX).min(to);
+        let begin = chunk.steps.partition_point(|&step| step < from);
+        let end = chunk.steps.partition_point(|&step| step <= last).max(begin);
+        let steps = &chunk.steps[begin..end];
+        let is_behind = steps.first() > points.steps.last() || steps.is_empty();
+        if !is_behind || !steps.is_sorted_by(|a, b| a < b) {
+            return None;
+        }
+        points.steps.extend_from_slice(steps);
+        points.values.extend_from_slice(&chunk.values[begin..end]);
+        points.times.extend_from_slice(&chunk.times[begin..end]);
+    }
+    Some(points)
+}
+
+fn sorted(chunks: &[Chunk], (from, to): (i64, i64)) -> Points {
     let mut all: Vec<(i64, u32, usize, f64, i64)> = Vec::new();
     for (order, chunk) in chunks.iter().enumerate() {
         assert_eq!(chunk.steps.len(), chunk.values.len(), "columns of a chunk differ");

@@ -1,7 +1,6 @@
 //! Points of many series at once.
 
-use assay_api::view::{Problem, SeriesAnswer, SeriesPoints, SeriesQuery};
-use assay_series::{downsample, merge};
+use assay_api::view::{Problem, SeriesAnswer, SeriesQuery};
 use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -10,8 +9,7 @@ use super::Error;
 use super::extract::Json;
 use super::limits::{QUERY_BUCKETS_MAX, QUERY_NAMES_MAX, QUERY_RUNS_MAX, QUERY_SERIES_MAX};
 use crate::app::App;
-use crate::store;
-use crate::store::series::SeriesChunks;
+use crate::metrics;
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(query))
@@ -25,11 +23,7 @@ async fn query(
     Json(query): Json<SeriesQuery>,
 ) -> Result<Json<SeriesAnswer>, Error> {
     check(&query)?;
-    let range = (step_or(query.from, 0), step_or(query.to, i64::MAX));
-    let runs: Vec<_> = query.runs.iter().map(|run| run.0).collect();
-    let chunks = store::series::chunks(&app.store.db, &runs, &query.names, range).await?;
-    let series = chunks.into_iter().map(|series| points(&series, range, query.buckets)).collect();
-    Ok(Json(SeriesAnswer { series }))
+    Ok(Json(metrics::query(&app, &query).await?))
 }
 
 fn check(query: &SeriesQuery) -> Result<(), Error> {
@@ -54,22 +48,4 @@ fn check(query: &SeriesQuery) -> Result<(), Error> {
         )));
     }
     Ok(())
-}
-
-fn step_or(step: Option<u64>, default: i64) -> i64 {
-    step.map_or(default, |step| i64::try_from(step).unwrap_or(i64::MAX))
-}
-
-/// One series as it is drawn.
-pub(super) fn points(series: &SeriesChunks, range: (i64, i64), buckets: u32) -> SeriesPoints {
-    let limit = usize::try_from(buckets).expect("32 bits fit");
-    let drawn = downsample(&merge(&series.chunks, range), limit);
-    SeriesPoints {
-        run_id: series.run_id,
-        name: series.name.clone(),
-        width: drawn.width,
-        steps: drawn.points.steps.iter().map(|step| step.unsigned_abs()).collect(),
-        values: drawn.points.values,
-        times: drawn.points.times,
-    }
 }

@@ -22,14 +22,13 @@ use super::guard::Caller;
 use super::limits::STREAMS_MAX;
 use super::{Error, sweeps};
 use crate::app::App;
-use crate::store::{self, view};
+use crate::metrics;
+use crate::store::view;
 
 /// At most two events per second and client: more than an eye can use.
 const PACE: Duration = Duration::from_millis(500);
 /// Every ten seconds: whoever may not look any more sees no more.
 const LOOKS_AGAIN: u64 = 20;
-/// A busy sweep sends the tail of each series; whoever missed more starts over.
-const BUCKETS: u32 = 1000;
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(stream))
@@ -94,23 +93,24 @@ fn changes(
                     }
                 }
                 // it was deleted: whoever looks again is told so
-                Err(sqlx::Error::RowNotFound) => {
+                Err(error) if is_gone(&error) => {
                     let data = serde_json::to_string(&StreamEvent::Reset).expect("it is plain data");
                     yield Ok(Event::default().id(cursor.to_string()).data(data));
                     return;
                 }
-                Err(error) => warn!(%error, sweep.id = %sweep, "a stream could not read: {error}"),
+                Err(error) => warn!(sweep.id = %sweep, "a stream could not read: {error:#}"),
             }
         }
     }
 }
 
+/// It was deleted.
+fn is_gone(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(sqlx::Error::RowNotFound))
+}
+
 /// What was committed from `cursor` on, and the cursor after it.
-async fn since(
-    app: &App,
-    sweep: SweepId,
-    cursor: i64,
-) -> Result<(i64, Vec<StreamEvent>), sqlx::Error> {
+async fn since(app: &App, sweep: SweepId, cursor: i64) -> anyhow::Result<(i64, Vec<StreamEvent>)> {
     let mut tx = view::snapshot(&app.store.db).await?;
     let horizon = view::horizon(&mut *tx).await?;
     let file = view::sweep_file(&mut *tx, sweep).await?;
@@ -124,10 +124,9 @@ async fn since(
         let mut summary = view::sweeps(&mut *tx, view::Which::One(sweep)).await?;
         events.push(StreamEvent::Runs { sweep: summary.remove(0), runs });
     }
-    let chunks = store::series::changed_chunks(&mut *tx, sweep, (cursor, horizon)).await?;
-    if !chunks.is_empty() {
-        let draw = |series| super::series::points(&series, (0, i64::MAX), BUCKETS);
-        events.push(StreamEvent::Points { series: chunks.into_iter().map(draw).collect() });
+    let series = metrics::changed(&mut tx, sweep, (cursor, horizon)).await?;
+    if !series.is_empty() {
+        events.push(StreamEvent::Points { series });
     }
     Ok((horizon, events))
 }

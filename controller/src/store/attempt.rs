@@ -4,7 +4,7 @@ use assay_api::view::AttemptView;
 use assay_api::worker::FoundCheckpoint;
 use assay_api::{InstanceId, RunId};
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::PgExecutor;
 use uuid::Uuid;
 
 /// What a report is judged by: the attempt's row and its run's state, locked.
@@ -12,6 +12,9 @@ use uuid::Uuid;
 pub struct Current {
     pub instance: Option<Uuid>,
     pub seq_stored: i64,
+    /// Reports up to this one are in chunks; the others take so many bytes.
+    pub seq_folded: i64,
+    pub unfolded_bytes: i64,
     pub resumed_step: Option<i64>,
     pub state: String,
     pub outcome: Option<String>,
@@ -30,7 +33,7 @@ pub async fn lock_current(
 ) -> Result<Option<Current>, sqlx::Error> {
     sqlx::query_as!(
         Current,
-        "select a.instance, a.seq_stored, a.resumed_step, r.state, r.outcome, r.cause
+        "select a.instance, a.seq_stored, a.seq_folded, a.unfolded_bytes, a.resumed_step, r.state, r.outcome, r.cause
          from run r join attempt a on a.run_id = r.run_id and a.attempt = r.attempt
          where r.run_id = $1 and r.attempt = $2 and r.state in ('leased', 'stopping')
          for update",
@@ -118,39 +121,46 @@ pub async fn resumed(
     }))
 }
 
-/// Hides what earlier attempts reported beyond `step` (-1: all of it). True: something was hidden.
+/// What earlier attempts reported beyond `step` counts no more (-1: nothing of it does).
 ///
 /// # Errors
 /// The database does not answer.
 pub async fn hide_beyond(
-    tx: &mut PgConnection,
+    tx: impl PgExecutor<'_>,
     run: RunId,
     attempt: i32,
     step: i64,
-) -> Result<bool, sqlx::Error> {
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update attempt set visible_to = least(visible_to, $3) where run_id = $1 and attempt < $2",
         run.0,
         attempt,
         step,
     )
-    .execute(&mut *tx)
+    .execute(tx)
     .await?;
-    let hidden = sqlx::query_scalar!(
-        r#"select exists (
-            select from series s join chunk c using (series_id)
-            where s.run_id = $1 and c.attempt < $2 and $3 < c.step_last
-        ) as "hidden!""#,
-        run.0,
-        attempt,
-        step,
-    )
-    .fetch_one(&mut *tx)
-    .await?;
-    Ok(hidden)
+    Ok(())
 }
 
-/// Counts a report as stored and lengthens the lease: no step and no event.
+/// Every report of a run is in chunks.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn folded(tx: impl PgExecutor<'_>, run: RunId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update attempt a set unfolded_bytes = 0, seq_folded = greatest(seq_folded, (
+            select max(seq) from report r where r.run_id = a.run_id and r.attempt = a.attempt
+         ))
+         where run_id = $1",
+        run.0,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Counts reports as stored, with what their points take, and lengthens the lease: no step and no
+/// event.
 ///
 /// # Errors
 /// The database does not answer.
@@ -158,16 +168,18 @@ pub async fn reported(
     tx: impl PgExecutor<'_>,
     run: RunId,
     attempt: i32,
-    (seq_stored, lease_ms): (i64, u64),
+    (seq_stored, bytes): (i64, i64),
+    lease_ms: u64,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update attempt set seq_stored = greatest(seq_stored, $3),
+        "update attempt set seq_stored = greatest(seq_stored, $3), unfolded_bytes = unfolded_bytes + $5,
             lease_ends_at = now() + make_interval(secs => $4::float8 / 1000)
          where run_id = $1 and attempt = $2",
         run.0,
         attempt,
         seq_stored,
         milliseconds(lease_ms),
+        bytes,
     )
     .execute(tx)
     .await?;

@@ -51,9 +51,12 @@ pub async fn holdings(tx: impl PgExecutor<'_>, sweep: SweepId) -> Result<Holding
     sqlx::query_as!(
         Holdings,
         r#"select count(*) as "runs!", count(*) filter (where r.state <> 'done') as "open!",
-            (select coalesce(sum(cardinality(c.steps)), 0)::bigint
+            (select coalesce(sum(c.n), 0)::bigint
              from chunk c join series s using (series_id) join run o on o.run_id = s.run_id
-             where o.sweep_id = $1) as "points!",
+             where o.sweep_id = $1)
+            + (select coalesce(sum(t.n), 0)::bigint
+             from report t join attempt a using (run_id, attempt) join run o using (run_id)
+             where o.sweep_id = $1 and a.seq_folded < t.seq) as "points!",
             count(kept.n) as "checkpoints!", coalesce(sum(kept.bytes), 0)::bigint as "checkpoint_bytes!"
          from run r
          left join lateral (

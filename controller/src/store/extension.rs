@@ -41,6 +41,7 @@ pub struct Source {
     pub spec: serde_json::Value,
     pub axes: serde_json::Value,
     pub slots: i32,
+    pub priority: i16,
     /// Of the whole sweep.
     pub number_max: i32,
     pub queue_order_max: i32,
@@ -52,7 +53,7 @@ pub async fn source(tx: impl PgExecutor<'_>, run: RunId) -> Result<Option<Source
     sqlx::query_as!(
         Source,
         r#"select r.sweep_id, s.name as sweep, s.file, r.number, r.label, r.kind, r.state, r.outcome, r.spec,
-            r.axes, r.slots,
+            r.axes, r.slots, r.priority,
             (select max(number) from run o where o.sweep_id = r.sweep_id) as "number_max!",
             (select max(queue_order) from run o where o.sweep_id = r.sweep_id) as "queue_order_max!"
          from run r join sweep s using (sweep_id) where r.run_id = $1"#,

@@ -1,5 +1,7 @@
 //! Runs: what was asked for, and the one statement that moves them.
 
+use std::collections::HashSet;
+
 use assay_api::{RunId, SweepId};
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
@@ -95,48 +97,116 @@ pub struct NewRun {
     pub queue_order: i32,
     pub steps: i64,
     pub needs: Vec<Uuid>,
+    pub priority: i16,
+    /// One of them has not succeeded yet.
+    pub is_blocked: bool,
     /// Where it comes from, in a sentence: its first event.
     pub origin: String,
 }
 
+/// Rows in one statement: their specs are some megabytes.
+const INSERTED_AT_ONCE: usize = 1000;
+
+/// Adds runs in their order; each may need those before it.
+///
 /// # Errors
-/// The database does not answer, or the point exists already.
+/// The database does not answer, or a point exists already.
 pub async fn insert(
     tx: &mut PgConnection,
     sweep: SweepId,
-    new: &NewRun,
+    new: &[NewRun],
 ) -> Result<(), sqlx::Error> {
+    for new in new.chunks(INSERTED_AT_ONCE) {
+        insert_runs(&mut *tx, sweep, new).await?;
+    }
+    let needs = || new.iter().flat_map(|run| run.needs.iter().map(|need| (run.run_id, *need)));
     sqlx::query!(
-        "with added as (
-            insert into run (run_id, sweep_id, number, point, kind, label, spec, axes, is_baseline, slots,
-                             queue_order, steps)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-            returning run_id, version, state
-        )
-        insert into run_event (run_id, version, event, state, text)
-        select run_id, version, 'applied', state, $13 from added",
-        new.run_id,
-        sweep.0,
-        new.number,
-        new.point,
-        new.kind,
-        new.label,
-        new.spec,
-        new.axes,
-        new.is_baseline,
-        new.slots,
-        new.queue_order,
-        new.steps,
-        new.origin,
+        "insert into run_need (run_id, needs_run_id) select * from unnest($1::uuid[], $2::uuid[])",
+        &needs().map(|(run, _)| run).collect::<Vec<_>>(),
+        &needs().map(|(_, need)| need).collect::<Vec<_>>(),
     )
     .execute(&mut *tx)
     .await?;
+    Ok(())
+}
+
+async fn insert_runs(
+    tx: &mut PgConnection,
+    sweep: SweepId,
+    new: &[NewRun],
+) -> Result<(), sqlx::Error> {
+    let each = || new.iter();
     sqlx::query!(
-        "insert into run_need (run_id, needs_run_id) select $1, needs from unnest($2::uuid[]) as n (needs)",
-        new.run_id,
-        &new.needs,
+        "with added as (
+            insert into run (run_id, sweep_id, number, point, kind, label, spec, axes, is_baseline, slots,
+                             queue_order, steps, is_blocked, priority)
+            select run_id, $1, number, point, kind, label, spec, axes, is_baseline, slots,
+                   queue_order, steps, is_blocked, priority
+            from unnest($2::uuid[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::jsonb[], $8::jsonb[],
+                        $9::boolean[], $10::integer[], $11::integer[], $12::bigint[], $13::boolean[],
+                        $15::smallint[])
+                as new (run_id, number, point, kind, label, spec, axes, is_baseline, slots, queue_order, steps,
+                        is_blocked, priority)
+            returning run_id, version, state
+        )
+        insert into run_event (run_id, version, event, state, text)
+        select run_id, version, 'applied', state, origin from added join unnest($2, $14::text[]) as o (id, origin) on o.id = run_id",
+        sweep.0,
+        &each().map(|run| run.run_id).collect::<Vec<_>>(),
+        &each().map(|run| run.number).collect::<Vec<_>>(),
+        &each().map(|run| run.point.as_str()).collect::<Vec<_>>() as &[&str],
+        &each().map(|run| run.kind).collect::<Vec<_>>() as &[&str],
+        &each().map(|run| run.label.as_str()).collect::<Vec<_>>() as &[&str],
+        &each().map(|run| run.spec.clone()).collect::<Vec<_>>(),
+        &each().map(|run| run.axes.clone()).collect::<Vec<_>>(),
+        &each().map(|run| run.is_baseline).collect::<Vec<_>>(),
+        &each().map(|run| run.slots).collect::<Vec<_>>(),
+        &each().map(|run| run.queue_order).collect::<Vec<_>>(),
+        &each().map(|run| run.steps).collect::<Vec<_>>(),
+        &each().map(|run| run.is_blocked).collect::<Vec<_>>(),
+        &each().map(|run| run.origin.as_str()).collect::<Vec<_>>() as &[&str],
+        &each().map(|run| run.priority).collect::<Vec<_>>(),
     )
-    .execute(&mut *tx)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Which of some runs have succeeded. None of them moves before the transaction ends, so that what
+/// is added meanwhile is there to be unblocked.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn hold_succeeded(
+    tx: impl PgExecutor<'_>,
+    runs: &[Uuid],
+) -> Result<HashSet<Uuid>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select run_id, state = 'done' and outcome = 'succeeded' as "has_succeeded!"
+         from run where run_id = any($1) order by run_id for share"#,
+        runs,
+    )
+    .fetch_all(tx)
+    .await?;
+    let succeeded = rows.into_iter().filter(|row| row.has_succeeded);
+    Ok(succeeded.map(|row| row.run_id).collect())
+}
+
+/// What waited for a run that has now succeeded, and waits for no other, can be placed.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn unblock(tx: impl PgExecutor<'_>, succeeded: RunId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update run r set is_blocked = false
+         where is_blocked and run_id in (select run_id from run_need where needs_run_id = $1)
+           and not exists (
+                select from run_need n join run needed on needed.run_id = n.needs_run_id
+                where n.run_id = r.run_id and needed.outcome is distinct from 'succeeded'
+           )",
+        succeeded.0,
+    )
+    .execute(tx)
     .await?;
     Ok(())
 }
@@ -144,6 +214,7 @@ pub async fn insert(
 /// What may change about a stored run without training it again.
 #[derive(Clone, Debug)]
 pub struct Shown<'a> {
+    pub run_id: Uuid,
     pub label: &'a str,
     pub axes: serde_json::Value,
     pub is_baseline: bool,
@@ -152,42 +223,36 @@ pub struct Shown<'a> {
 
 /// # Errors
 /// The database does not answer.
-pub async fn relabel(
-    tx: impl PgExecutor<'_>,
-    run: Uuid,
-    shown: &Shown<'_>,
-) -> Result<(), sqlx::Error> {
+pub async fn relabel(tx: impl PgExecutor<'_>, runs: &[Shown<'_>]) -> Result<(), sqlx::Error> {
+    let each = || runs.iter();
     sqlx::query!(
-        "update run set label = $2, axes = $3, is_baseline = $4, queue_order = $5, changed = change_id()
-         where run_id = $1 and (label, axes, is_baseline, queue_order) is distinct from ($2, $3, $4, $5)",
-        run,
-        shown.label,
-        shown.axes,
-        shown.is_baseline,
-        shown.queue_order,
+        "update run r set label = s.label, axes = s.axes, is_baseline = s.is_baseline,
+            queue_order = s.queue_order, changed = change_id()
+         from unnest($1::uuid[], $2::text[], $3::jsonb[], $4::boolean[], $5::integer[])
+            as s (run_id, label, axes, is_baseline, queue_order)
+         where r.run_id = s.run_id and (r.label, r.axes, r.is_baseline, r.queue_order)
+            is distinct from (s.label, s.axes, s.is_baseline, s.queue_order)",
+        &each().map(|run| run.run_id).collect::<Vec<_>>(),
+        &each().map(|run| run.label).collect::<Vec<_>>() as &[&str],
+        &each().map(|run| run.axes.clone()).collect::<Vec<_>>(),
+        &each().map(|run| run.is_baseline).collect::<Vec<_>>(),
+        &each().map(|run| run.queue_order).collect::<Vec<_>>(),
     )
     .execute(tx)
     .await?;
     Ok(())
 }
 
-/// Gives all runs of a sweep a priority.
+/// Holds a run for the rest of the transaction: no worker reports meanwhile. False: there is none.
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn prioritise(
-    tx: impl PgExecutor<'_>,
-    sweep: SweepId,
-    priority: i16,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update run set priority = $2, changed = change_id() where sweep_id = $1 and priority <> $2",
-        sweep.0,
-        priority,
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
+pub async fn lock(tx: impl PgExecutor<'_>, run: RunId) -> Result<bool, sqlx::Error> {
+    let found = sqlx::query_scalar!(
+        r#"select true as "found!" from run where run_id = $1 for update"#,
+        run.0
+    );
+    Ok(found.fetch_optional(tx).await?.is_some())
 }
 
 /// What apply compares with.

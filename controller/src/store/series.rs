@@ -1,86 +1,43 @@
-//! Metric series: a dictionary row each, and their points in array chunks.
+//! Metric series: a dictionary row each, and where it stands.
 
-use assay_api::RunId;
-use assay_api::SweepId;
-use assay_api::worker::MetricBatch;
-use assay_series::Chunk;
+use std::collections::HashMap;
+
+use assay_api::{RunId, SweepId};
+use assay_series::Levels;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-/// The chunks of one series, of every attempt that counts for it.
-#[derive(Clone, Debug)]
-pub struct SeriesChunks {
-    pub run_id: RunId,
-    pub name: String,
-    pub chunks: Vec<Chunk>,
+/// A series and its latest step.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    pub series_id: i64,
+    pub latest_step: Option<i64>,
 }
 
-/// Stores the points of one report; a second time changes nothing.
+/// The series of a run by these names, in their order; those that are new are made.
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn insert(
+pub async fn of_names(
     tx: &mut PgConnection,
     run: RunId,
-    (attempt, seq): (i32, i64),
-    batches: &[MetricBatch],
-) -> Result<(), sqlx::Error> {
-    let names: Vec<String> = batches.iter().map(|batch| batch.name.clone()).collect();
-    let starts: Vec<i32> = batches
-        .iter()
-        .scan(1usize, |next, batch| {
-            let start = *next;
-            *next += batch.steps.len();
-            Some(i32::try_from(start).expect("a report's points are limited"))
-        })
-        .collect();
-    let ends: Vec<i32> = batches
-        .iter()
-        .zip(&starts)
-        .map(|(b, s)| s + i32::try_from(b.steps.len()).expect("limited") - 1)
-        .collect();
-    let steps: Vec<i64> =
-        batches.iter().flat_map(|b| b.steps.iter().map(|step| step.cast_signed())).collect();
-    let values: Vec<f64> = batches.iter().flat_map(|b| b.values.iter().copied()).collect();
-    let times: Vec<i64> = batches.iter().flat_map(|b| b.times.iter().copied()).collect();
-
-    sqlx::query!(
-        "insert into series (run_id, name) select $1, name from unnest($2::text[]) as n (name)
-         on conflict (run_id, name) do nothing",
-        run.0,
-        &names,
-    )
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query!(
-        r#"with batch as (
-            select s.series_id, b.first, b.last
-            from unnest($2::text[], $3::int[], $4::int[]) as b (name, first, last)
-            join series s on s.run_id = $1 and s.name = b.name
-        ), stored as (
-            insert into chunk (series_id, attempt, seq, step_first, step_last, steps, values, times)
-            select series_id, $5, $6, ($7::bigint[])[first], ($7::bigint[])[last],
-                   ($7::bigint[])[first:last], ($8::float8[])[first:last], ($9::bigint[])[first:last]
-            from batch
-            on conflict do nothing
-            returning series_id, step_last, values[cardinality(values)] as value_last
+    names: &[&str],
+) -> Result<Vec<Known>, sqlx::Error> {
+    let mut known = find(&mut *tx, run, names).await?;
+    if known.len() < names.len() {
+        let missing: Vec<&str> =
+            names.iter().copied().filter(|name| !known.contains_key(*name)).collect();
+        sqlx::query!(
+            "insert into series (run_id, name) select $1, name from unnest($2::text[]) as n (name)
+             on conflict (run_id, name) do nothing",
+            run.0,
+            &missing as &[&str],
         )
-        update series s set latest_step = stored.step_last, latest_value = stored.value_last
-        from stored
-        where s.series_id = stored.series_id and coalesce(s.latest_step, -1) <= stored.step_last"#,
-        run.0,
-        &names,
-        &starts,
-        &ends,
-        attempt,
-        seq,
-        &steps,
-        &values,
-        &times,
-    )
-    .execute(&mut *tx)
-    .await?;
-    Ok(())
+        .execute(&mut *tx)
+        .await?;
+        known.extend(find(&mut *tx, run, &missing).await?);
+    }
+    Ok(names.iter().map(|name| known[*name]).collect())
 }
 
 /// Series that a run has.
@@ -93,113 +50,114 @@ pub async fn count(db: impl PgExecutor<'_>, run: RunId) -> Result<i64, sqlx::Err
         .await
 }
 
-/// Sets every latest value of a run anew, after a resume hid points.
-///
-/// # Errors
-/// The database does not answer.
-pub async fn recompute_latest(db: impl PgExecutor<'_>, run: RunId) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update series s set latest_step = l.step, latest_value = l.value
-         from series t left join lateral (
-            select p.step, p.value
-            from chunk c
-            join attempt a on a.run_id = t.run_id and a.attempt = c.attempt,
-            lateral unnest(c.steps, c.values) as p (step, value)
-            where c.series_id = t.series_id and p.step <= coalesce(a.visible_to, p.step)
-            order by p.step desc, c.attempt desc
-            limit 1
-         ) l on true
-         where s.series_id = t.series_id and t.run_id = $1",
+async fn find(
+    tx: impl PgExecutor<'_>,
+    run: RunId,
+    names: &[&str],
+) -> Result<HashMap<String, Known>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "select name, series_id, latest_step from series where run_id = $1 and name = any($2)",
         run.0,
+        names as &[&str],
     )
-    .execute(db)
+    .fetch_all(tx)
     .await?;
-    Ok(())
+    let known = rows.into_iter().map(|row| {
+        let (series_id, latest_step) = (row.series_id, row.latest_step);
+        (row.name, Known { series_id, latest_step })
+    });
+    Ok(known.collect())
 }
 
-struct ChunkRow {
-    run_id: Uuid,
-    name: String,
-    attempt: i32,
-    visible_to: Option<i64>,
-    steps: Vec<i64>,
-    values: Vec<f64>,
-    times: Vec<i64>,
+/// A series as it is read: whose it is, how far it goes, and its levels.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    pub series_id: i64,
+    pub run_id: RunId,
+    pub name: String,
+    pub latest_step: Option<i64>,
+    pub levels: Option<Levels>,
 }
 
-/// Chunks that touch `from..=to`, by series.
+/// Which series.
+#[derive(Clone, Copy, Debug)]
+pub enum Which<'a> {
+    Named(&'a [Uuid], &'a [String]),
+    Ids(&'a [i64]),
+    /// Of these runs, all.
+    Of(&'a [Uuid]),
+}
+
+/// By run and name.
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn chunks(
+pub async fn standing(
     db: impl PgExecutor<'_>,
-    runs: &[Uuid],
-    names: &[String],
-    (from, to): (i64, i64),
-) -> Result<Vec<SeriesChunks>, sqlx::Error> {
-    let rows = sqlx::query_as!(
-        ChunkRow,
-        "select s.run_id, s.name, c.attempt, a.visible_to, c.steps, c.values, c.times
-         from series s
-         join chunk c using (series_id)
-         join attempt a on a.run_id = s.run_id and a.attempt = c.attempt
-         where s.run_id = any($1) and s.name = any($2) and $3 <= c.step_last and c.step_first <= $4
-         order by s.run_id, s.name, c.attempt, c.seq",
+    which: Which<'_>,
+) -> Result<Vec<Standing>, sqlx::Error> {
+    let (runs, names, ids) = match which {
+        Which::Named(runs, names) => (Some(runs), Some(names), None),
+        Which::Ids(ids) => (None, None, Some(ids)),
+        Which::Of(runs) => (Some(runs), None, None),
+    };
+    let rows = sqlx::query!(
+        "select series_id, run_id, name, latest_step, narrowest, widest from series
+         where ($1::uuid[] is null or run_id = any($1)) and ($2::text[] is null or name = any($2))
+           and ($3::bigint[] is null or series_id = any($3))
+         order by run_id, name",
         runs,
         names,
-        from,
-        to,
+        ids,
     )
     .fetch_all(db)
     .await?;
-    Ok(group(rows))
+    let standing = rows.into_iter().map(|row| Standing {
+        series_id: row.series_id,
+        run_id: RunId(row.run_id),
+        name: row.name,
+        latest_step: row.latest_step,
+        levels: row
+            .narrowest
+            .zip(row.widest)
+            .map(|(narrowest, widest)| Levels { narrowest, widest }),
+    });
+    Ok(standing.collect())
 }
 
-/// Chunks of a sweep's runs that were committed from `cursor` on and below `horizon`.
-///
+/// What a series shows for itself after its points changed.
+#[derive(Clone, Copy, Debug)]
+pub struct Moved {
+    pub series_id: i64,
+    pub levels: Option<Levels>,
+    /// Step and value of the last point that counts.
+    pub latest: Option<(i64, f64)>,
+}
+
 /// # Errors
 /// The database does not answer.
-pub async fn changed_chunks(
-    db: impl PgExecutor<'_>,
-    sweep: SweepId,
-    (cursor, horizon): (i64, i64),
-) -> Result<Vec<SeriesChunks>, sqlx::Error> {
-    let rows = sqlx::query_as!(
-        ChunkRow,
-        "select s.run_id, s.name, c.attempt, a.visible_to, c.steps, c.values, c.times
-         from chunk c
-         join series s using (series_id)
-         join run r using (run_id)
-         join attempt a on a.run_id = s.run_id and a.attempt = c.attempt
-         where $2 <= c.changed and c.changed < $3 and r.sweep_id = $1
-         order by s.run_id, s.name, c.attempt, c.seq",
-        sweep.0,
-        cursor,
-        horizon,
+pub async fn moved(tx: impl PgExecutor<'_>, series: &[Moved]) -> Result<(), sqlx::Error> {
+    let each = || series.iter();
+    let ids: Vec<i64> = each().map(|moved| moved.series_id).collect();
+    let narrowest: Vec<_> = each().map(|moved| moved.levels.map(|at| at.narrowest)).collect();
+    let widest: Vec<_> = each().map(|moved| moved.levels.map(|at| at.widest)).collect();
+    let steps: Vec<_> = each().map(|moved| moved.latest.map(|latest| latest.0)).collect();
+    let values: Vec<_> = each().map(|moved| moved.latest.map(|latest| latest.1)).collect();
+    sqlx::query!(
+        "update series s set narrowest = m.narrowest, widest = m.widest,
+            latest_step = m.step, latest_value = m.value
+         from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::float8[])
+            as m (series_id, narrowest, widest, step, value)
+         where s.series_id = m.series_id",
+        &ids,
+        &narrowest as &[Option<i64>],
+        &widest as &[Option<i64>],
+        &steps as &[Option<i64>],
+        &values as &[Option<f64>],
     )
-    .fetch_all(db)
+    .execute(tx)
     .await?;
-    Ok(group(rows))
-}
-
-fn group(rows: Vec<ChunkRow>) -> Vec<SeriesChunks> {
-    let mut series: Vec<SeriesChunks> = Vec::new();
-    for row in rows {
-        let run_id = RunId(row.run_id);
-        let chunk = Chunk {
-            attempt: row.attempt.unsigned_abs(),
-            // all hidden reads as -1: nothing lies below it
-            visible_to: row.visible_to,
-            steps: row.steps,
-            values: row.values,
-            times: row.times,
-        };
-        match series.last_mut() {
-            Some(last) if last.run_id == run_id && last.name == row.name => last.chunks.push(chunk),
-            _ => series.push(SeriesChunks { run_id, name: row.name, chunks: vec![chunk] }),
-        }
-    }
-    series
+    Ok(())
 }
 
 /// Names of every series of the runs of a sweep.

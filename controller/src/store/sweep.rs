@@ -81,6 +81,20 @@ pub async fn find(db: impl PgExecutor<'_>, name: &str) -> Result<Option<SweepId>
     Ok(id.map(SweepId))
 }
 
+/// The priority that a sweep's file last gave it; none: there is no such sweep.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn priority(db: impl PgExecutor<'_>, name: &str) -> Result<Option<i16>, sqlx::Error> {
+    let found = sqlx::query_scalar!(
+        r#"select coalesce((resources->>'priority')::smallint, 0::smallint) as "priority!"
+         from sweep join project p using (project_id) where p.name = $1 and sweep.name = $2"#,
+        DEFAULT_PROJECT,
+        name,
+    );
+    found.fetch_optional(db).await
+}
+
 /// Sweeps of the project.
 ///
 /// # Errors

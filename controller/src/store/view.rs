@@ -266,6 +266,7 @@ pub struct SweepFile {
     pub folder: String,
     pub axes: serde_json::Value,
     pub changed: i64,
+    /// The last change that a stream cannot tell of any more, but by beginning anew.
     pub rewritten: i64,
 }
 
@@ -275,7 +276,7 @@ pub async fn sweep_file(tx: impl PgExecutor<'_>, sweep: SweepId) -> Result<Sweep
     sqlx::query_as!(
         SweepFile,
         r#"select file, folder, axes, changed,
-            (select coalesce(max(rewritten), 0) from run r where r.sweep_id = s.sweep_id) as "rewritten!"
+            (select coalesce(greatest(max(rewritten), max(trimmed)), 0) from run r where r.sweep_id = s.sweep_id) as "rewritten!"
          from sweep s where sweep_id = $1"#,
         sweep.0,
     )

@@ -185,6 +185,9 @@ pub async fn commit(
     if !run::step(&mut *tx, &step).await? {
         return Ok(false);
     }
+    if matches!(after.state, State::Done { outcome: Outcome::Succeeded, .. }) {
+        run::unblock(&mut *tx, run).await?;
+    }
     if told.event.cause() == Some(Cause::Error) && before.state != after.state {
         let (signature, text) = limit::error_of(told);
         sweep_use::failed(&mut *tx, run, (signature.cast_signed(), &text)).await?;
@@ -358,10 +361,7 @@ pub async fn load(
                 -- what can be placed comes before what waits for another run
                 select q.run_id from run q
                 where q.sweep_id = s.sweep_id and q.state = 'queued'
-                order by exists (
-                    select from run_need n join run needed on needed.run_id = n.needs_run_id
-                    where n.run_id = q.run_id and needed.outcome is distinct from 'succeeded'
-                ), q.priority desc, q.queue_order
+                order by q.is_blocked, q.priority desc, q.queue_order
                 limit $1
             ) head
         )
@@ -369,7 +369,10 @@ pub async fn load(
             r.queue_order, r.state, r.attempt, r.not_before, r.stopping_since, r.outcome, r.cause, r.reason,
             r.tries_error, r.tries_infrastructure, r.last_error_step, r.last_error_signature, r.version,
             a.placed_at as "placed_at?", a.started_at as "started_at?", a.lease_ends_at
-         from picked join run r using (run_id) join sweep s using (sweep_id)
+         from picked
+         -- one by one, wherever statistics lag behind: read whole, the table has every run there ever was
+         cross join lateral (select * from run where run_id = picked.run_id offset 0) r
+         join sweep s using (sweep_id)
          left join attempt a on a.run_id = r.run_id and a.attempt = r.attempt"#,
         HEAD,
     )
@@ -392,7 +395,9 @@ async fn needs(
     let rows = sqlx::query!(
         r#"select n.run_id, n.needs_run_id, s.name || '/' || r.number || ' (' || r.label || ')' as "name!",
             case r.state when 'done' then r.outcome end as outcome
-         from run_need n join run r on r.run_id = n.needs_run_id join sweep s using (sweep_id)
+         from run_need n
+         cross join lateral (select * from run where run_id = n.needs_run_id offset 0) r
+         join sweep s using (sweep_id)
          where n.run_id = any($1)
          order by n.run_id, r.number"#,
         runs,

@@ -12,7 +12,7 @@ export interface Metric {
   better: Better | undefined;
 }
 
-export type SectionId = 'heldout' | 'tasks' | 'training' | 'slices' | 'loss' | 'other';
+export type SectionId = 'heldout' | 'tasks' | 'training' | 'slices' | 'loss' | 'system' | 'other';
 
 export interface Section {
   id: SectionId;
@@ -49,6 +49,12 @@ export const SECTIONS: readonly Section[] = [
     isOpen: false,
   },
   { id: 'loss', title: 'Held-out loss', hint: 'Nats per token.', isOpen: false },
+  {
+    id: 'system',
+    title: 'System',
+    hint: 'What the worker takes of its machine.',
+    isOpen: false,
+  },
   { id: 'other', title: 'Other series', hint: '', isOpen: false },
 ];
 
@@ -67,6 +73,13 @@ const TRAINING: Partial<Record<string, [title: string, unit: string]>> = {
   param_norm: ['Parameter norm', ''],
   update_norm: ['Update norm', ''],
   skipped: ['Skipped steps', 'so far'],
+};
+
+const SYSTEM: Partial<Record<string, [title: string, unit: string]>> = {
+  cpus: ['Processors', 'in use by the worker'],
+  memory_bytes: ['Memory', 'resident bytes of the worker'],
+  disk_free_bytes: ['Disk', 'bytes free beside the checkpoints'],
+  load: ['Load', 'processes of the machine that want to run'],
 };
 
 export function describe(name: string): Metric {
@@ -89,6 +102,10 @@ export function describe(name: string): Metric {
     const [title, of] = TRAINING[last] ?? [last.replaceAll('_', ' '), ''];
     const better = last === 'loss' ? 'lower' : undefined;
     return { name, title, unit: of, section: 'training', better };
+  }
+  if (parts[0] === 'system' && parts.length === 2) {
+    const [title, of] = SYSTEM[last] ?? [last.replaceAll('_', ' '), ''];
+    return { name, title, unit: of, section: 'system', better: undefined };
   }
   return { name, title: name, unit: '', section: 'other', better: undefined };
 }

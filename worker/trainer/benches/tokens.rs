@@ -2,7 +2,7 @@
 //! the same run: forward, backward, clipping and `AdamW`, each side at its best batch; in f32, and where
 //! the processor can in bf16 beside `torch.autocast`.
 //!
-//! `make bench` prints a table and writes `target/bench.json`. Words after `--` choose cases:
+//! `make bench` prints a table and adds to `target/bench.json`. Words after `--` choose cases:
 //!
 //!     cargo bench --profile dev -p assay-trainer -- 6.5M        one model
 //!     cargo bench --profile dev -p assay-trainer -- --no-peer   ours alone
@@ -12,6 +12,9 @@
 //! counts.
 
 #![expect(clippy::print_stdout, reason = "what was measured is the result")]
+
+#[path = "../../../tests/support/bench.rs"]
+pub mod bench;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -24,6 +27,7 @@ use assay_trainer::engine::{Batch, Engine as _, Settings, Update};
 use assay_trainer::initial;
 use assay_trainer::model::{Config, preset};
 use assay_trainer::planned::{Planned, Shape};
+use bench::Figure;
 use gemm::Parallelism;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -55,17 +59,6 @@ struct Measured {
     peak_bytes: f64,
 }
 
-/// A line of `target/bench.json`.
-#[derive(Serialize)]
-struct Result {
-    name: String,
-    unit: &'static str,
-    ours: f64,
-    peer: f64,
-    /// Over 1 is better.
-    ratio: f64,
-}
-
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     if let [word, case] = words.as_slice()
@@ -95,15 +88,13 @@ fn main() {
             }
         }
     }
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/bench.json");
     if peer.is_some() {
-        let text = serde_json::to_string_pretty(&results).expect("numbers and names");
-        std::fs::write(path, text + "\n").expect("target/ is there");
+        bench::record(&results);
     }
 }
 
 /// Both sides in turns, over all batches; the best of each.
-fn compare(name: &str, cases: &[Case; 2], mut peer: Option<&mut Peer>) -> Vec<Result> {
+fn compare(name: &str, cases: &[Case; 2], mut peer: Option<&mut Peer>) -> Vec<Figure> {
     let (mut ours, mut eager, mut compiled) =
         (Measured::default(), Measured::default(), Measured::default());
     let better = |best: &mut Measured, found: Measured| {
@@ -145,7 +136,13 @@ fn compare(name: &str, cases: &[Case; 2], mut peer: Option<&mut Peer>) -> Vec<Re
     } else {
         format!("cpu_train_tokens_per_second_{place}")
     };
-    let line = |name: String, unit, ours, peer, ratio| Result { name, unit, ours, peer, ratio };
+    let line = |name: String, unit: &str, ours, peer, ratio| Figure {
+        name,
+        unit: unit.to_owned(),
+        ours,
+        peer: Some(peer),
+        ratio: Some(ratio),
+    };
     let of_speed = |name, peer: Measured| {
         line(name, "tokens/s", ours.tokens_per_second, peer.tokens_per_second, ratio(peer))
     };
