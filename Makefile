@@ -27,7 +27,7 @@ test: lint web-test build chromium faketime cluster ## Everything that must pass
 	cd web && npm run test:browser
 
 test-kubernetes: build cluster ## How attempts live and die on a real Kubernetes, on this machine
-	tests/with-cluster cargo test --package assay-tests --test kubernetes
+	tests/with-cluster cargo test --workspace --test kubernetes
 
 # Twelve minutes from cold; at once when nothing that it is built from changed.
 cluster: $(kubernetes) ## Build the Kubernetes, the Kueue and the images that tests run on
@@ -38,11 +38,11 @@ cluster: $(kubernetes) ## Build the Kubernetes, the Kueue and the images that te
 bench: bench-trainer bench-store ## Measure trainer and controller beside PyTorch and MLflow; writes target/bench.json
 
 bench-trainer: cargo target/peer/done ## Measure how many tokens a second the trainer does here, beside PyTorch
-	ASSAY_PEER=$(CURDIR)/target/peer/bin/python cargo bench --profile dev --package assay-trainer --bench tokens
+	ASSAY_PEER=$(CURDIR)/target/peer/bin/python cargo bench --profile dev --workspace --bench tokens
 
 bench-store: cargo postgresql target/mlflow/done ## Measure the controller under load, beside MLflow's server
 	ASSAY_MLFLOW=$(CURDIR)/target/mlflow/bin/mlflow tests/with-postgres --durable \
-		cargo bench --profile dev --package assay-tests --bench store
+		cargo bench --profile dev --workspace --bench store
 
 # Some gigabytes: PyTorch's wheel brings what GPUs need.
 target/peer/done: worker/trainer/benches/requirements.txt

@@ -3,6 +3,7 @@
 //! Twice does nothing the second time: a run is its point, and `(sweep, point)` is unique.
 
 mod diff;
+mod evaluate;
 mod fork;
 mod sources;
 
@@ -12,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 
 use assay_api::expand::{self, Expansion, PlannedRun};
 use assay_api::sweep;
-use assay_api::view::{ApplyAnswer, ApplyRequest, FileError, PlanView};
+use assay_api::view::{ApplyAnswer, ApplyRequest, FileError, PlanView, RunKind};
 use assay_api::{KillPoint, SweepId, kill_point};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -26,6 +27,7 @@ use crate::store::run::{NewRun, Stored};
 use crate::store::sweep::Asked;
 
 use diff::{Change, Diff};
+use evaluate::Later;
 
 /// What apply would do.
 ///
@@ -33,16 +35,17 @@ use diff::{Change, Diff};
 /// The file's errors, each with its place.
 pub async fn plan(app: &App, request: &ApplyRequest) -> Result<PlanView, Error> {
     let expansion = read(app, request)?;
-    let stored = match store::sweep::find(&app.store.db, &expansion.name).await? {
-        Some(sweep) => {
-            let pool = store::sweep::pool(&app.store.db, sweep).await?;
-            stays_in(&pool, &expansion, request)?;
-            Some(store::run::of_sweep(&app.store.db, sweep).await?)
-        }
-        None => None,
-    };
-    let diff = Diff::new(&expansion, stored.as_deref().unwrap_or_default(), request);
-    Ok(diff.view(&expansion, stored.is_none(), sources::uses(&expansion)))
+    let found = store::sweep::find(&app.store.db, &expansion.name).await?;
+    let (mut stored, mut later) = (Vec::new(), Vec::new());
+    if let Some(sweep) = found {
+        let pool = store::sweep::pool(&app.store.db, sweep).await?;
+        stays_in(&pool, &expansion, request)?;
+        stored = store::run::of_sweep(&app.store.db, sweep).await?;
+        let scored = store::run::scored(&app.store.db, sweep).await?;
+        later = evaluate::missing(&expansion, &stored, scored);
+    }
+    let diff = Diff::new(&expansion, &stored, &later, request);
+    Ok(diff.view(&expansion, found.is_none(), sources::uses(&expansion)))
 }
 
 /// Does what [`plan`] says.
@@ -91,8 +94,10 @@ async fn store_file(app: &App, request: &ApplyRequest, onto: Onto) -> Result<App
         )));
     }
     let stored = store::run::of_sweep(&mut *tx, sweep).await?;
-    let diff = Diff::new(&expansion, &stored, request);
-    store_runs(&mut tx, sweep, &expansion, &stored).await?;
+    let scored = store::run::scored(&mut *tx, sweep).await?;
+    let later = evaluate::missing(&expansion, &stored, scored);
+    let diff = Diff::new(&expansion, &stored, &later, request);
+    store_runs(&mut tx, sweep, &expansion, (&stored, &later)).await?;
     // what somebody said of single runs since stands, unless the file says something new
     let priority = expansion.resources.priority;
     if last_priority.is_some_and(|last| last != priority) {
@@ -195,7 +200,7 @@ async fn store_runs(
     tx: &mut PgConnection,
     sweep: SweepId,
     expansion: &Expansion,
-    stored: &[Stored],
+    (stored, later): (&[Stored], &[Later]),
 ) -> Result<(), Error> {
     let mut next = stored.iter().map(|run| run.number).max().unwrap_or(0) + 1;
     let by_point: HashMap<&str, &Stored> =
@@ -203,7 +208,7 @@ async fn store_runs(
     let needed = expansion.runs.iter().flat_map(|run| &run.needs);
     let needed: HashSet<&str> = needed.map(|&at| expansion.runs[at].point.as_str()).collect();
     let needed = needed.iter().filter_map(|point| Some(by_point.get(point)?.run_id));
-    let needed: Vec<Uuid> = needed.collect();
+    let needed: Vec<Uuid> = needed.chain(later.iter().map(|run| run.of)).collect();
     let succeeded = store::run::hold_succeeded(&mut *tx, &needed).await?;
     let mut places: Vec<Placed> = Vec::with_capacity(expansion.runs.len());
     let (mut added, mut known) = (Vec::new(), Vec::new());
@@ -225,9 +230,36 @@ async fn store_runs(
         added.push(new);
         next += 1;
     }
+    let last = u32::try_from(expansion.runs.len()).expect("a sweep has at most 10,000 points");
+    for (number, run) in (next..).zip(later) {
+        let places = (number, last, expansion.resources.priority);
+        added.push(scoring(run, places, succeeded.contains(&run.of)));
+    }
     store::run::relabel(&mut *tx, &known).await?;
     store::run::insert(tx, sweep, &added).await?;
     Ok(())
+}
+
+/// Behind everything that trains.
+fn scoring(run: &Later, (number, order, priority): (i32, u32, i16), can_begin: bool) -> NewRun {
+    NewRun {
+        run_id: Uuid::now_v7(),
+        number,
+        point: run.point.clone(),
+        kind: diff::kind_word(RunKind::Evaluate),
+        label: run.label.clone(),
+        spec: serde_json::to_value(&run.spec).expect("specs are plain data"),
+        axes: serde_json::json!({}),
+        is_baseline: false,
+        slots: run.slots.cast_signed(),
+        queue_order: order.cast_signed(),
+        steps: diff::steps(&run.spec).cast_signed(),
+        needs: vec![run.of],
+        of_run_id: Some(run.of),
+        priority,
+        is_blocked: !can_begin,
+        origin: "queued by apply, to score what is trained".to_owned(),
+    }
 }
 
 /// A run of the file that has its row.
@@ -252,6 +284,7 @@ fn new_run(planned: &PlannedRun, (number, priority): (i32, i16), places: &[Place
         steps: diff::steps(&planned.spec).cast_signed(),
         needs: planned.needs.iter().map(|&need| places[need].run_id).collect(),
         is_blocked: planned.needs.iter().any(|&need| !places[need].has_succeeded),
+        of_run_id: None,
         priority,
         origin: "queued by apply".to_owned(),
     }

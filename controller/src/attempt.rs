@@ -104,6 +104,8 @@ async fn inputs(
     let (datasets, base) = match &spec {
         RunSpec::Prepare(_) => (BTreeMap::new(), None),
         RunSpec::Train(train) => (datasets(train, &results)?, base(&results, shorter)),
+        // the one run that it needs has its weights
+        RunSpec::Evaluate(_) => (BTreeMap::new(), base(&results, None)),
     };
     let extends = extended.as_ref().map(earlier).transpose()?.flatten();
     Ok(StartAnswer { spec, point: asked.point, datasets, base, extends, resume, lease })

@@ -129,6 +129,7 @@ fn new_run(
         queue_order: source.queue_order_max + 1,
         steps: steps.cast_signed(),
         needs: needs.map(|result| result.run_id).chain([run.0]).collect(),
+        of_run_id: None,
         priority: source.priority,
         // all of them have succeeded, or the shorter run would not have
         is_blocked: false,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use assay_api::client::{Error, WorkerClient};
-use assay_api::spec::{PrepareSpec, RunSpec, TrainSpec};
+use assay_api::spec::{EvaluateSpec, PrepareSpec, RunSpec, TrainSpec};
 use assay_api::worker::{
     EXIT_PREEMPTED, Finish, FinishRequest, FoundCheckpoint, LogLevel, StartAnswer, StartRequest,
     Wish, layout,
@@ -105,7 +105,7 @@ fn carried(resume: Option<&Path>) -> anyhow::Result<Vec<Carried>> {
 /// None: asked to stop at once.
 fn work(answer: &StartAnswer, place: &Place<'_>, shared: &Arc<Shared>) -> Option<Finish> {
     let steps = match &answer.spec {
-        RunSpec::Prepare(_) => 0,
+        RunSpec::Prepare(_) | RunSpec::Evaluate(_) => 0,
         RunSpec::Train(spec) => spec.train.steps(),
     };
     let number = place.attempt.attempt;
@@ -113,6 +113,7 @@ fn work(answer: &StartAnswer, place: &Place<'_>, shared: &Arc<Shared>) -> Option
     let done = match &answer.spec {
         RunSpec::Prepare(spec) => prepare(spec, &answer.point, place, &mut recorder, shared),
         RunSpec::Train(spec) => train(spec, answer, place, &mut recorder),
+        RunSpec::Evaluate(EvaluateSpec { of }) => score(of, answer, place, &mut recorder, shared),
     };
     let finish = match done {
         Ok(finish) => finish,
@@ -228,6 +229,40 @@ fn train(
         Outcome::Diverged { step, reason } => Some(Finish::Diverged { step, reason }),
         Outcome::Preempted { step, .. } => Some(Finish::Preempted { step }),
         Outcome::Stopped { .. } => None,
+    })
+}
+
+/// Scores weights that another run has trained. It keeps nothing: begun again, it scores all again.
+fn score(
+    spec: &TrainSpec,
+    answer: &StartAnswer,
+    place: &Place<'_>,
+    recorder: &mut Recorder,
+    shared: &Shared,
+) -> Result<Option<Finish>, Failure> {
+    let path = answer.base.clone().unwrap_or_default();
+    let tasks = spec.eval.tasks.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    recorder.log(LogLevel::Info, format!("scoring {path} on {tasks}"));
+    let inputs = Inputs {
+        datasets: BTreeMap::new(),
+        base: answer.base.as_ref().map(|path| place.storage.join(path)),
+        run_folder: place.run_folder.clone(),
+        attempt: place.attempt.attempt,
+        extends: None,
+        resume: None,
+        threads: spec.train.devices as usize,
+        memory: memory::limit(),
+    };
+    let done = assay_trainer::score(spec, &inputs, recorder).map_err(|error| {
+        let is_final = error.is_final();
+        Failure { error: error.into(), is_final, step: 0 }
+    })?;
+    Ok(match done {
+        Some(step) => {
+            Some(Finish::Succeeded { step, path, fingerprint: result_key(answer), tokens: 0 })
+        }
+        None if shared.wish() == Wish::CheckpointAndStop => Some(Finish::Preempted { step: 0 }),
+        None => None,
     })
 }
 

@@ -77,7 +77,7 @@ impl PlannedRun {
     #[must_use]
     pub fn flops(&self) -> Option<f64> {
         match &self.spec {
-            RunSpec::Prepare(_) => Some(0.0),
+            RunSpec::Prepare(_) | RunSpec::Evaluate(_) => Some(0.0),
             RunSpec::Train(spec) => {
                 let preset = self.preset?;
                 let size = (preset.layers, preset.width);

@@ -15,6 +15,15 @@ pub enum RunSpec {
     Prepare(PrepareSpec),
     /// Train and evaluate one model.
     Train(TrainSpec),
+    /// Score weights that exist, and train nothing.
+    Evaluate(EvaluateSpec),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluateSpec {
+    /// How the weights were trained. Its `eval` names what they are scored on, at their last step.
+    pub of: TrainSpec,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

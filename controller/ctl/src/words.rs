@@ -71,6 +71,7 @@ pub(crate) fn kind(kind: RunKind) -> &'static str {
     match kind {
         RunKind::Prepare => "prepare",
         RunKind::Train => "train",
+        RunKind::Evaluate => "evaluate",
     }
 }
 

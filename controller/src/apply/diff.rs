@@ -7,6 +7,7 @@ use assay_api::expand::{Expansion, PlannedRun};
 use assay_api::spec::RunSpec;
 use assay_api::view::{ApplyRequest, Outcome, PlanView, PointChange, RunKind, RunState, SourceUse};
 
+use super::evaluate::Later;
 use crate::store::run::Stored;
 use crate::store::view;
 
@@ -24,12 +25,17 @@ pub(super) enum Change {
 
 #[derive(Debug)]
 pub(super) struct Diff {
-    /// In the order of the file, then what it lacks by number.
+    /// In the order of the file, then what it lacks by number, then what is only scored.
     points: Vec<(Change, Option<RunId>, PointChange)>,
 }
 
 impl Diff {
-    pub(super) fn new(expansion: &Expansion, stored: &[Stored], request: &ApplyRequest) -> Self {
+    pub(super) fn new(
+        expansion: &Expansion,
+        stored: &[Stored],
+        later: &[Later],
+        request: &ApplyRequest,
+    ) -> Self {
         let by_point: BTreeMap<&str, &Stored> =
             stored.iter().map(|run| (run.point.as_str(), run)).collect();
         let mut points = Vec::new();
@@ -43,13 +49,17 @@ impl Diff {
             expansion.runs.iter().map(|run| (run.point.as_str(), ())).collect();
         for run in stored.iter().filter(|run| !planned.contains_key(run.point.as_str())) {
             let open = view::run_state(&run.state) != RunState::Done;
-            let change = match (run.is_extension, request.prune && open) {
+            let change = match (run.is_derived, request.prune && open) {
                 (true, _) => Change::Kept,
                 (false, true) => Change::Cancelled,
                 (false, false) => Change::Dropped,
             };
             let view = point(run.label.clone(), view::run_kind(&run.kind), run.is_baseline);
             points.push(entry(change, Some(run), view));
+        }
+        for run in later {
+            let view = point(run.label.clone(), RunKind::Evaluate, false);
+            points.push(entry(Change::Added, None, view));
         }
         Self { points }
     }
@@ -134,13 +144,14 @@ pub(super) fn kind_word(kind: RunKind) -> &'static str {
     match kind {
         RunKind::Prepare => "prepare",
         RunKind::Train => "train",
+        RunKind::Evaluate => "evaluate",
     }
 }
 
 /// Steps that a run will take; 0: not known before it runs.
 pub(super) fn steps(spec: &RunSpec) -> u64 {
     match spec {
-        RunSpec::Prepare(_) => 0,
+        RunSpec::Prepare(_) | RunSpec::Evaluate(_) => 0,
         RunSpec::Train(train) => train.train.steps(),
     }
 }
@@ -148,7 +159,7 @@ pub(super) fn steps(spec: &RunSpec) -> u64 {
 /// Tokens that a run trains on.
 fn tokens(spec: &RunSpec) -> u64 {
     match spec {
-        RunSpec::Prepare(_) => 0,
+        RunSpec::Prepare(_) | RunSpec::Evaluate(_) => 0,
         RunSpec::Train(train) => train.train.steps() * train.train.batch,
     }
 }

@@ -56,7 +56,7 @@ pub(super) fn unreadable(
 fn trained(expansion: &Expansion) -> impl Iterator<Item = &TrainSpec> {
     expansion.runs.iter().filter_map(|run| match &run.spec {
         RunSpec::Train(train) => Some(train),
-        RunSpec::Prepare(_) => None,
+        RunSpec::Prepare(_) | RunSpec::Evaluate(_) => None,
     })
 }
 
@@ -76,7 +76,7 @@ fn folders(expansion: &Expansion) -> BTreeSet<(String, String)> {
 fn files(expansion: &Expansion) -> BTreeSet<(String, String)> {
     let of = |spec: &RunSpec| match spec {
         RunSpec::Prepare(prepare) => Some((prepare.source.clone(), prepare.files.path.clone())),
-        RunSpec::Train(_) => None,
+        RunSpec::Train(_) | RunSpec::Evaluate(_) => None,
     };
     expansion.runs.iter().filter_map(|run| of(&run.spec)).collect()
 }

@@ -39,7 +39,8 @@ pub async fn insert(
     Ok(())
 }
 
-/// Every score that counts: at one step, the highest attempt's.
+/// Every score that counts, also those that a later run found for its weights: at one step the later
+/// run's, and of its attempts the highest's.
 ///
 /// # Errors
 /// The database does not answer.
@@ -49,9 +50,9 @@ pub async fn of_run(
 ) -> Result<Vec<EvaluationView>, sqlx::Error> {
     let rows = sqlx::query!(
         "select distinct on (e.step, e.task, e.metric) e.step, e.task, e.metric, e.value, e.stderr, e.n
-         from evaluation e join attempt a using (run_id, attempt)
-         where e.run_id = $1 and e.step <= coalesce(a.visible_to, e.step)
-         order by e.step, e.task, e.metric, e.attempt desc",
+         from evaluation e join attempt a using (run_id, attempt) join run r using (run_id)
+         where (r.run_id = $1 or r.of_run_id = $1) and e.step <= coalesce(a.visible_to, e.step)
+         order by e.step, e.task, e.metric, r.number desc, e.attempt desc",
         run.0,
     )
     .fetch_all(db)

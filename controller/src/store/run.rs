@@ -97,6 +97,8 @@ pub struct NewRun {
     pub queue_order: i32,
     pub steps: i64,
     pub needs: Vec<Uuid>,
+    /// Whose weights it scores.
+    pub of_run_id: Option<Uuid>,
     pub priority: i16,
     /// One of them has not succeeded yet.
     pub is_blocked: bool,
@@ -139,14 +141,14 @@ async fn insert_runs(
     sqlx::query!(
         "with added as (
             insert into run (run_id, sweep_id, number, point, kind, label, spec, axes, is_baseline, slots,
-                             queue_order, steps, is_blocked, priority)
+                             queue_order, steps, is_blocked, priority, of_run_id)
             select run_id, $1, number, point, kind, label, spec, axes, is_baseline, slots,
-                   queue_order, steps, is_blocked, priority
+                   queue_order, steps, is_blocked, priority, of_run_id
             from unnest($2::uuid[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::jsonb[], $8::jsonb[],
                         $9::boolean[], $10::integer[], $11::integer[], $12::bigint[], $13::boolean[],
-                        $15::smallint[])
+                        $15::smallint[], $16::uuid[])
                 as new (run_id, number, point, kind, label, spec, axes, is_baseline, slots, queue_order, steps,
-                        is_blocked, priority)
+                        is_blocked, priority, of_run_id)
             returning run_id, version, state
         )
         insert into run_event (run_id, version, event, state, text)
@@ -166,6 +168,7 @@ async fn insert_runs(
         &each().map(|run| run.is_blocked).collect::<Vec<_>>(),
         &each().map(|run| run.origin.as_str()).collect::<Vec<_>>() as &[&str],
         &each().map(|run| run.priority).collect::<Vec<_>>(),
+        &each().map(|run| run.of_run_id).collect::<Vec<_>>() as &[Option<Uuid>],
     )
     .execute(tx)
     .await?;
@@ -266,8 +269,8 @@ pub struct Stored {
     pub state: String,
     pub outcome: Option<String>,
     pub is_baseline: bool,
-    /// No file asked for it.
-    pub is_extension: bool,
+    /// No file names it: it extends a run, or scores one.
+    pub is_derived: bool,
 }
 
 /// Every run of a sweep, by number.
@@ -278,8 +281,38 @@ pub async fn of_sweep(db: impl PgExecutor<'_>, sweep: SweepId) -> Result<Vec<Sto
     sqlx::query_as!(
         Stored,
         r#"select run_id, number, point, kind, label, state, outcome, is_baseline,
-            exists (select from extension e where e.run_id = run.run_id) as "is_extension!"
+            of_run_id is not null
+                or exists (select from extension e where e.run_id = run.run_id) as "is_derived!"
          from run where sweep_id = $1 order by number"#,
+        sweep.0,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// A task that a run is scored on, by itself or by a later run.
+#[derive(Clone, Debug)]
+pub struct Scored {
+    /// Whose weights they are.
+    pub run_id: Uuid,
+    pub task: String,
+    pub sha256: String,
+}
+
+/// Every task that a run of the sweep is scored on.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn scored(db: impl PgExecutor<'_>, sweep: SweepId) -> Result<Vec<Scored>, sqlx::Error> {
+    sqlx::query_as!(
+        Scored,
+        r#"select coalesce(r.of_run_id, r.run_id) as "run_id!", t.key as "task!",
+            t.value->>'sha256' as "sha256!"
+         from run r, lateral jsonb_each(case r.kind
+            when 'train' then r.spec->'eval'->'tasks'
+            when 'evaluate' then r.spec->'of'->'eval'->'tasks'
+         end) as t (key, value)
+         where r.sweep_id = $1 and r.kind in ('train', 'evaluate')"#,
         sweep.0,
     )
     .fetch_all(db)

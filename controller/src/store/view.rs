@@ -149,7 +149,9 @@ pub async fn runs(tx: &mut PgConnection, which: Rows) -> Result<Vec<RunRow>, sql
                 phase, axes, is_baseline, priority, queued_at, started_at, ended_at
          from run
          where ($1::uuid is null or sweep_id = $1) and ($2::uuid is null or run_id = $2)
-           and $3 <= changed and changed < $4
+           and ($3 <= changed and changed < $4 or exists (
+                -- its scores may come later, by a run of their own
+                select from run e where e.of_run_id = run.run_id and $3 <= e.changed and e.changed < $4))
          order by number",
         sweep,
         run,
@@ -201,15 +203,20 @@ pub async fn runs(tx: &mut PgConnection, which: Rows) -> Result<Vec<RunRow>, sql
     Ok(view.collect())
 }
 
-/// Latest held-out, task and training values by run. Slices (`field=value`) are left to the charts.
+/// Latest held-out, task and training values by run; scores that another run found are those of the run
+/// whose weights they are. Slices (`field=value`) are left to the charts.
 async fn latest_values(
     tx: impl PgExecutor<'_>,
     runs: &[Uuid],
 ) -> Result<HashMap<Uuid, BTreeMap<String, f64>>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select run_id, name, latest_value as "value!" from series
-           where run_id = any($1) and latest_value is not null and name !~ '='
-             and (name like 'heldout/%' or name like 'task/%' or name = 'train/loss')"#,
+        r#"select coalesce(r.of_run_id, r.run_id) as "run_id!", s.name, s.latest_value as "value!"
+           from series s join run r using (run_id)
+           where (r.run_id = any($1) or r.of_run_id = any($1))
+             and s.latest_value is not null and s.name !~ '='
+             and (s.name like 'heldout/%' or s.name like 'task/%' or s.name = 'train/loss')
+           -- of two scores of one task the later run's counts
+           order by r.number"#,
         runs,
     )
     .fetch_all(tx)
@@ -313,6 +320,7 @@ pub fn run_kind(word: &str) -> RunKind {
     match word {
         "prepare" => RunKind::Prepare,
         "train" => RunKind::Train,
+        "evaluate" => RunKind::Evaluate,
         _ => unreachable!("a CHECK refuses the kind `{word}`"),
     }
 }

@@ -47,6 +47,8 @@ impl Mlflow {
             .args(["server", "--backend-store-uri", &store, "--workers", &workers])
             .args(["--host", "127.0.0.1", "--port", &address.port().to_string()])
             .current_dir(&folder)
+            // a connection for each client, so that none waits for one of its 15
+            .env("MLFLOW_SQLALCHEMYSTORE_POOL_SIZE", WORKERS.to_string())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

@@ -804,6 +804,10 @@ export interface components {
                 [key: string]: components["schemas"]["Task"];
             };
         };
+        EvaluateSpec: {
+            /** @description How the weights were trained. Its `eval` names what they are scored on, at their last step. */
+            of: components["schemas"]["TrainSpec"];
+        };
         /** @description One score of one task at one step. */
         Evaluation: {
             /** @description `acc`, `acc_norm`, `bits_per_byte`, `loss`, … */
@@ -1281,7 +1285,7 @@ export interface components {
          */
         RunId: string;
         /** @enum {string} */
-        RunKind: "prepare" | "train";
+        RunKind: "prepare" | "train" | "evaluate";
         /** @description One line of a sweep's table. */
         RunRow: {
             /**
@@ -1355,6 +1359,9 @@ export interface components {
         }) | (components["schemas"]["TrainSpec"] & {
             /** @enum {string} */
             kind: "train";
+        }) | (components["schemas"]["EvaluateSpec"] & {
+            /** @enum {string} */
+            kind: "evaluate";
         });
         /** @enum {string} */
         RunState: "queued" | "leased" | "stopping" | "done";

@@ -34,11 +34,13 @@ pub mod planned;
 pub mod reference;
 pub mod safetensors;
 pub mod schedule;
+pub mod score;
 pub mod synth;
 pub mod task;
 pub mod train;
 pub mod watcher;
 
+pub use score::score;
 pub use train::train;
 pub use watcher::{
     Inputs, Measurement, Outcome, Phase, Saved, Shorter, Stepped, TrainError, Watcher,

@@ -40,38 +40,7 @@ pub(crate) fn open<'a>(spec: &TrainSpec, inputs: &'a Inputs) -> Result<Opened<'a
         Some(folder) => hugging_face::load(folder).map_err(TrainError::Base)?,
         None => begin(spec, inputs)?,
     };
-    check_model(spec, &model)?;
-    let settings = Settings {
-        adamw: spec.train.adamw,
-        clip: spec.train.clip,
-        z_loss: spec.train.z_loss,
-        threads: inputs.threads,
-    };
-    let Loaded { config, json, weights } = model;
-    let longest = u32::try_from(config.context).unwrap_or(u32::MAX);
-    let exam = Exam::new(spec, &inputs.datasets, longest)?;
-    let mut engine: Box<dyn Engine> = match spec.train.engine {
-        EngineName::Reference => {
-            Box::new(Reference::new(&config, settings, &weights).map_err(TrainError::Engine)?)
-        }
-        EngineName::CpuF32 | EngineName::CpuBf16 => {
-            let products = match spec.train.engine {
-                EngineName::CpuBf16 => Products::Bf16,
-                EngineName::Reference | EngineName::CpuF32 => Products::F32,
-            };
-            let shape = Shape {
-                rows: spec.train.micro_batch as usize,
-                context: spec.train.context as usize,
-                longest: exam.longest(),
-                threads: inputs.threads,
-            };
-            let plan = Cpu::plan(&config, &shape, inputs.memory)?;
-            Box::new(
-                Planned::on_cpu(&config, settings, products, plan, &weights)
-                    .map_err(TrainError::Engine)?,
-            )
-        }
-    };
+    let (mut engine, exam, Loaded { config, json, weights }) = engine(spec, inputs, model)?;
     let (mut progress, mut saved) = (Progress::default(), None);
     match (&inputs.resume, &inputs.extends) {
         (Some(folder), _) => {
@@ -98,6 +67,63 @@ pub(crate) fn open<'a>(spec: &TrainSpec, inputs: &'a Inputs) -> Result<Opened<'a
         progress,
         saved,
     })
+}
+
+/// Weights that exist, ready to be scored.
+pub(crate) fn weights(
+    spec: &TrainSpec,
+    inputs: &Inputs,
+) -> Result<(Box<dyn Engine>, Exam), TrainError> {
+    let missing =
+        || refused("no folder was given for the weights that are to be scored".to_owned());
+    let folder = inputs.base.as_ref().ok_or_else(missing)?;
+    let model = hugging_face::load(folder).map_err(TrainError::Base)?;
+    let (engine, exam, _) = engine(spec, inputs, model)?;
+    Ok((engine, exam))
+}
+
+/// The engine that the spec names, around a model, and what it is asked.
+fn engine(
+    spec: &TrainSpec,
+    inputs: &Inputs,
+    model: Loaded,
+) -> Result<(Box<dyn Engine>, Exam, Loaded), TrainError> {
+    check_model(spec, &model)?;
+    if spec.train.engine == EngineName::CpuBf16 && !Products::Bf16.are_possible_here() {
+        return Err(refused(NO_BF16.to_owned()));
+    }
+    let settings = Settings {
+        adamw: spec.train.adamw,
+        clip: spec.train.clip,
+        z_loss: spec.train.z_loss,
+        threads: inputs.threads,
+    };
+    let Loaded { config, weights, .. } = &model;
+    let longest = u32::try_from(config.context).unwrap_or(u32::MAX);
+    let exam = Exam::new(spec, &inputs.datasets, longest)?;
+    let engine: Box<dyn Engine> = match spec.train.engine {
+        EngineName::Reference => {
+            Box::new(Reference::new(config, settings, weights).map_err(TrainError::Engine)?)
+        }
+        EngineName::CpuF32 | EngineName::CpuBf16 => {
+            let products = match spec.train.engine {
+                EngineName::CpuBf16 => Products::Bf16,
+                EngineName::Reference | EngineName::CpuF32 => Products::F32,
+            };
+            let shape = Shape {
+                rows: spec.train.micro_batch as usize,
+                context: spec.train.context as usize,
+                longest: exam.longest(),
+                threads: inputs.threads,
+            };
+            let plan = Cpu::plan(config, &shape, inputs.memory)?;
+            Box::new(
+                Planned::on_cpu(config, settings, products, plan, weights)
+                    .map_err(TrainError::Engine)?,
+            )
+        }
+    };
+    Ok((engine, exam, model))
 }
 
 /// What a checkpoint must agree with: everything that trains the model, and nothing that only
@@ -187,9 +213,6 @@ fn check(spec: &TrainSpec, inputs: &Inputs) -> Result<(), TrainError> {
         if !(0.0..1.0).contains(&value) {
             return Err(refused(format!("train.adamw.{name} is {value}; it must lie in 0..1")));
         }
-    }
-    if train.engine == EngineName::CpuBf16 && !Products::Bf16.are_possible_here() {
-        return Err(refused(NO_BF16.to_owned()));
     }
     for name in spec.data.sources.keys() {
         if !inputs.datasets.contains_key(name) {

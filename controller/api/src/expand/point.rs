@@ -3,15 +3,16 @@
 //! **Invariant:** points of stored runs never change. The canonical form is written here and not by
 //! a library, whose spelling of numbers may move with its version.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::spec::{PrepareSpec, RunSpec, TrainSpec};
+use crate::spec::{EvaluateSpec, PrepareSpec, RunSpec, TrainSpec};
 
 /// The point of a run, in hex. `base_point` is the point of the run that the model comes from, for
-/// a model `{run: …}`: its name is only a name.
+/// a model `{run: …}`: its name is only a name. Of a run that evaluates it is the point of the weights.
 ///
 /// What is evaluated, the run's name and its resources are not in it.
 #[must_use]
@@ -35,6 +36,15 @@ pub fn point_of(spec: &RunSpec, base_point: Option<&str>) -> String {
                 "data": data,
                 "train": train,
             })
+        }
+        RunSpec::Evaluate(EvaluateSpec { of }) => {
+            let hashes: BTreeMap<&str, &str> = of
+                .eval
+                .tasks
+                .iter()
+                .map(|(name, task)| (name.as_str(), task.sha256.as_str()))
+                .collect();
+            json!({ "kind": "evaluate", "weights": base_point, "tasks": hashes })
         }
     };
     let mut text = String::new();

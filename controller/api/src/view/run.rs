@@ -61,6 +61,8 @@ pub struct RunRow {
 pub enum RunKind {
     Prepare,
     Train,
+    /// Weights that exist are scored.
+    Evaluate,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -36,7 +36,7 @@ fn errors(text: &str) -> String {
 fn train(run: &PlannedRun) -> &TrainSpec {
     match &run.spec {
         RunSpec::Train(spec) => spec,
-        RunSpec::Prepare(_) => panic!("{} prepares", run.label),
+        RunSpec::Prepare(_) | RunSpec::Evaluate(_) => panic!("{} trains nothing", run.label),
     }
 }
 

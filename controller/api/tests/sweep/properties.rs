@@ -137,7 +137,7 @@ fn found(expansion: &Expansion) -> Vec<Choice> {
     let runs = expansion.runs.iter();
     runs.filter_map(|run| match &run.spec {
         RunSpec::Train(spec) => Some(choice(spec)),
-        RunSpec::Prepare(_) => None,
+        RunSpec::Prepare(_) | RunSpec::Evaluate(_) => None,
     })
     .collect()
 }
