@@ -208,7 +208,8 @@ async fn store_runs(
     let needed = expansion.runs.iter().flat_map(|run| &run.needs);
     let needed: HashSet<&str> = needed.map(|&at| expansion.runs[at].point.as_str()).collect();
     let needed = needed.iter().filter_map(|point| Some(by_point.get(point)?.run_id));
-    let needed: Vec<Uuid> = needed.chain(later.iter().map(|run| run.of)).collect();
+    let needed: Vec<Uuid> =
+        needed.chain(later.iter().flat_map(|run| run.needs.iter().copied())).collect();
     let succeeded = store::run::hold_succeeded(&mut *tx, &needed).await?;
     let mut places: Vec<Placed> = Vec::with_capacity(expansion.runs.len());
     let (mut added, mut known) = (Vec::new(), Vec::new());
@@ -233,7 +234,8 @@ async fn store_runs(
     let last = u32::try_from(expansion.runs.len()).expect("a sweep has at most 10,000 points");
     for (number, run) in (next..).zip(later) {
         let places = (number, last, expansion.resources.priority);
-        added.push(scoring(run, places, succeeded.contains(&run.of)));
+        let can_begin = run.needs.iter().all(|need| succeeded.contains(need));
+        added.push(scoring(run, places, can_begin));
     }
     store::run::relabel(&mut *tx, &known).await?;
     store::run::insert(tx, sweep, &added).await?;
@@ -254,7 +256,7 @@ fn scoring(run: &Later, (number, order, priority): (i32, u32, i16), can_begin: b
         slots: run.slots.cast_signed(),
         queue_order: order.cast_signed(),
         steps: diff::steps(&run.spec).cast_signed(),
-        needs: vec![run.of],
+        needs: run.needs.clone(),
         of_run_id: Some(run.of),
         priority,
         is_blocked: !can_begin,

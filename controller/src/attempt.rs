@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use assay_api::spec::{RunSpec, TrainSpec};
+use assay_api::spec::{EvaluateSpec, Model, RunSpec, TrainSpec};
 use assay_api::worker::limits::{REPORTS_MAX, SERIES_MAX};
 use assay_api::worker::{
     DatasetInput, Earlier, Finish, FinishRequest, FoundCheckpoint, Lease, ReportAnswer,
-    ReportRequest, StartAnswer, StartRequest, Wish, layout,
+    ReportRequest, StartAnswer, StartRequest, Weights, Wish, layout,
 };
 use assay_api::{KillPoint, RunId, kill_point};
 use sqlx::PgConnection;
@@ -101,14 +101,29 @@ async fn inputs(
     let results = store::run::needed_results(&mut *tx, run).await?;
     let extended = store::extension::of(&mut *tx, run).await?;
     let shorter = extended.as_ref().map(|earlier| earlier.of_run_id);
-    let (datasets, base) = match &spec {
-        RunSpec::Prepare(_) => (BTreeMap::new(), None),
-        RunSpec::Train(train) => (datasets(train, &results)?, base(&results, shorter)),
-        // the one run that it needs has its weights
-        RunSpec::Evaluate(_) => (BTreeMap::new(), base(&results, None)),
-    };
+    let (mut data, mut begin_from, mut weights) = (BTreeMap::new(), None, Vec::new());
+    match &spec {
+        RunSpec::Prepare(_) => (),
+        RunSpec::Train(train) => {
+            data = datasets(train, &results)?;
+            begin_from = base(train, &results, shorter);
+        }
+        RunSpec::Evaluate(EvaluateSpec { of, merge }) => {
+            data = datasets(of, &results)?;
+            weights = scored_weights(of, *merge, &results)?;
+        }
+    }
     let extends = extended.as_ref().map(earlier).transpose()?.flatten();
-    Ok(StartAnswer { spec, point: asked.point, datasets, base, extends, resume, lease })
+    Ok(StartAnswer {
+        spec,
+        point: asked.point,
+        datasets: data,
+        base: begin_from,
+        weights,
+        extends,
+        resume,
+        lease,
+    })
 }
 
 fn datasets(
@@ -128,9 +143,35 @@ fn datasets(
 }
 
 /// The run that its model comes from; the one that it goes on from is needed as well, and another.
-fn base(results: &[NeededResult], shorter: Option<Uuid>) -> Option<String> {
+fn base(train: &TrainSpec, results: &[NeededResult], shorter: Option<Uuid>) -> Option<String> {
+    if let Model::From(folder) = &train.model {
+        return Some(folder.clone());
+    }
     let mut trained = results.iter().filter(|result| result.kind == "train");
     trained.find(|result| Some(result.run_id) != shorter).map(|result| result.path.clone())
+}
+
+/// The weights of a run, alone or merged with those that it was trained from.
+fn scored_weights(
+    of: &TrainSpec,
+    merge: Option<f64>,
+    results: &[NeededResult],
+) -> Result<Vec<Weights>, Error> {
+    let is_own = |result: &&NeededResult| {
+        // what is evaluated changes no weight
+        match serde_json::from_value(result.spec.clone()) {
+            Ok(RunSpec::Train(found)) => TrainSpec { eval: of.eval.clone(), ..found } == *of,
+            Ok(RunSpec::Prepare(_) | RunSpec::Evaluate(_)) | Err(_) => false,
+        }
+    };
+    let lost = || anyhow::anyhow!("the run whose weights are to be scored is not among its needs");
+    let own = results.iter().find(is_own).ok_or_else(lost)?;
+    let weights = |path: String, share| Weights { path, share };
+    let Some(share) = merge else { return Ok(vec![weights(own.path.clone(), 1.0)]) };
+    let others: Vec<NeededResult> =
+        results.iter().filter(|result| result.run_id != own.run_id).cloned().collect();
+    let base = base(of, &others, None).ok_or_else(lost)?;
+    Ok(vec![weights(base, 1.0 - share), weights(own.path.clone(), share)])
 }
 
 fn earlier(found: &store::extension::Earlier) -> Result<Option<Earlier>, Error> {

@@ -83,6 +83,75 @@ async fn a_task_added_to_a_finished_sweep_is_scored_as_if_it_had_always_been_the
     assert_eq!(n, half.len() as u64, "the later score counts");
 }
 
+/// Goal: merged weights are scored, between what a run began from and what it trained. Method: shares so
+/// near to either end that its scores are known; a third in the middle is neither.
+#[tokio::test(flavor = "multi_thread")]
+async fn merged_weights_lie_between_those_that_a_run_began_from_and_those_that_it_trained() {
+    let machine = Machine::start();
+    let base = "first:\n  base:\n    model: {preset: llama-300k}\n    tokenizer: bytes\n    \
+                data: {sources: {general: {path: general.jsonl}}}\n    \
+                train: {tokens: 4k, context: 64, batch: 256, lr: {peak: 3e-3, warmup: 2 steps}}\nbase:";
+    let merged = file("merged", TASKS).replace("base:", base).replacen(
+        "base:\n  model: {preset: llama-300k}",
+        "base:\n  model: {run: base}",
+        1,
+    ) + "merge: {weights: [0.0000001, 50%, 0.9999999]}\n";
+    machine.apply(&merged).await;
+    let view = machine.until_ended("merged").await;
+    assert!(view.runs.iter().all(|run| run.outcome == Some(Outcome::Succeeded)), "{view:?}");
+    let name = "heldout/general/bits_per_byte";
+    let trained = view.runs.iter().filter(|run| run.kind == RunKind::Train && !run.axes.is_empty());
+    let mut n = 0;
+    for run in trained {
+        let of_run = |share: f64| {
+            let found = view.runs.iter().find(|merged| {
+                merged.axes.get("train.lr.peak") == run.axes.get("train.lr.peak")
+                    && merged.axes.get("merge").and_then(serde_json::Value::as_f64) == Some(share)
+            });
+            found.map(|merged| merged.latest[name])
+        };
+        let points = machine.points(run, &[name]).await;
+        let (first, last) = (f64::from_bits(points[0].2), run.latest[name]);
+        let (begin, half, end) = (of_run(0.000_000_1), of_run(0.5), of_run(0.999_999_9));
+        assert!((begin.unwrap() - first).abs() < 1e-5, "{begin:?} is not {first}");
+        assert!((end.unwrap() - last).abs() < 1e-5, "{end:?} is not {last}");
+        assert!((half.unwrap() - first).abs() > 1e-4 && (half.unwrap() - last).abs() > 1e-4);
+        assert_eq!(run.axes["merge"], 1);
+        n += 1;
+    }
+    assert_eq!((n, of_kind(&view, RunKind::Evaluate).len()), (2, 6));
+
+    // a task that comes later is scored on them as well
+    let renamed = merged.replace(
+        "{color: {path: color.yaml}}",
+        "{color: {path: color.yaml}, hue: {path: color.yaml}}",
+    );
+    machine.apply(&renamed).await;
+    let later = machine.until_ended("merged").await;
+    for run in later.runs.iter().filter(|run| run.axes.contains_key("merge")) {
+        assert_eq!(run.latest["task/hue/acc"], run.latest["task/color/acc"], "{}", run.label);
+    }
+    assert_eq!(later.runs.len(), view.runs.len() + 2 + 6);
+}
+
+/// A model from a folder begins as what lies there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_from_a_folder_begins_with_its_weights() {
+    let machine = Machine::start();
+    machine.apply(&file("first", "")).await;
+    let view = machine.until_ended("first").await;
+    let run = view.runs.iter().find(|run| run.is_baseline).unwrap();
+    let path = machine.storage().join(format!("runs/{}/attempt-001/step-00000016", run.run_id));
+    let from = format!("model: {{from: {}}}", path.display());
+    machine.apply(&file("second", "").replace("model: {preset: llama-300k}", &from)).await;
+    let second = machine.until_ended("second").await;
+    let name = "heldout/general/bits_per_byte";
+    for other in second.runs.iter().filter(|run| run.kind == RunKind::Train) {
+        let points = machine.points(other, &[name]).await;
+        assert_eq!(points[0].2, run.latest[name].to_bits(), "step 0 is where the folder ended");
+    }
+}
+
 #[sqlx::test(migrator = "assay_controller::store::MIGRATOR")]
 async fn what_is_scored_later_waits_for_its_weights_and_is_cancelled_without_them(db: PgPool) {
     let mut app = TestApp::new(db, 8).await;

@@ -11,8 +11,8 @@ use anyhow::Context;
 use assay_api::client::{Error, WorkerClient};
 use assay_api::spec::{EvaluateSpec, PrepareSpec, RunSpec, TrainSpec};
 use assay_api::worker::{
-    EXIT_PREEMPTED, Finish, FinishRequest, FoundCheckpoint, LogLevel, StartAnswer, StartRequest,
-    Wish, layout,
+    DatasetInput, EXIT_PREEMPTED, Finish, FinishRequest, FoundCheckpoint, LogLevel, StartAnswer,
+    StartRequest, Wish, layout,
 };
 use assay_api::{InstanceId, KillPoint, kill_point};
 use assay_trainer::data::{self, Dataset};
@@ -113,7 +113,9 @@ fn work(answer: &StartAnswer, place: &Place<'_>, shared: &Arc<Shared>) -> Option
     let done = match &answer.spec {
         RunSpec::Prepare(spec) => prepare(spec, &answer.point, place, &mut recorder, shared),
         RunSpec::Train(spec) => train(spec, answer, place, &mut recorder),
-        RunSpec::Evaluate(EvaluateSpec { of }) => score(of, answer, place, &mut recorder, shared),
+        RunSpec::Evaluate(EvaluateSpec { of, .. }) => {
+            score(of, answer, place, &mut recorder, shared)
+        }
     };
     let finish = match done {
         Ok(finish) => finish,
@@ -195,12 +197,7 @@ fn train(
         let is_final = error.is_final();
         Failure { error: error.into(), is_final, step: from }
     };
-    let mut datasets = BTreeMap::new();
-    for (name, input) in &answer.datasets {
-        let folder = place.storage.join(&input.path);
-        let dataset = Dataset::open_pinned(&folder, &input.fingerprint).map_err(data)?;
-        datasets.insert(name.clone(), dataset);
-    }
+    let datasets = datasets(answer, place).map_err(data)?;
     recorder.log(LogLevel::Info, greeting(spec, answer));
     let inputs = Inputs {
         datasets,
@@ -232,7 +229,18 @@ fn train(
     })
 }
 
-/// Scores weights that another run has trained. It keeps nothing: begun again, it scores all again.
+fn datasets(
+    answer: &StartAnswer,
+    place: &Place<'_>,
+) -> Result<BTreeMap<String, Dataset>, data::DataError> {
+    let open = |(name, input): (&String, &DatasetInput)| {
+        let folder = place.storage.join(&input.path);
+        Ok((name.clone(), Dataset::open_pinned(&folder, &input.fingerprint)?))
+    };
+    answer.datasets.iter().map(open).collect()
+}
+
+/// Scores weights that other runs have trained. It keeps nothing: begun again, it scores all again.
 fn score(
     spec: &TrainSpec,
     answer: &StartAnswer,
@@ -240,12 +248,22 @@ fn score(
     recorder: &mut Recorder,
     shared: &Shared,
 ) -> Result<Option<Finish>, Failure> {
-    let path = answer.base.clone().unwrap_or_default();
-    let tasks = spec.eval.tasks.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-    recorder.log(LogLevel::Info, format!("scoring {path} on {tasks}"));
+    let failed = |error: data::DataError| {
+        let is_final = error.is_final();
+        Failure { error: error.into(), is_final, step: 0 }
+    };
+    let shown =
+        answer.weights.iter().map(|weights| format!("{} of {}", weights.share, weights.path));
+    let path = shown.collect::<Vec<_>>().join(" and ");
+    recorder.log(LogLevel::Info, format!("scoring {path}"));
+    let weights: Vec<(PathBuf, f64)> = answer
+        .weights
+        .iter()
+        .map(|weights| (place.storage.join(&weights.path), weights.share))
+        .collect();
     let inputs = Inputs {
-        datasets: BTreeMap::new(),
-        base: answer.base.as_ref().map(|path| place.storage.join(path)),
+        datasets: datasets(answer, place).map_err(failed)?,
+        base: None,
         run_folder: place.run_folder.clone(),
         attempt: place.attempt.attempt,
         extends: None,
@@ -253,7 +271,7 @@ fn score(
         threads: spec.train.devices as usize,
         memory: memory::limit(),
     };
-    let done = assay_trainer::score(spec, &inputs, recorder).map_err(|error| {
+    let done = assay_trainer::score(spec, &weights, &inputs, recorder).map_err(|error| {
         let is_final = error.is_final();
         Failure { error: error.into(), is_final, step: 0 }
     })?;

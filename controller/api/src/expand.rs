@@ -30,6 +30,9 @@ pub use point::point_of;
 /// A sweep is compared by people and planned as a whole: more points are a mistake.
 pub const POINTS_MAX: usize = 10_000;
 
+/// The axis of merged weights: the share of what was trained.
+pub(crate) const MERGE: &str = "merge";
+
 /// What the file does not say.
 #[derive(Clone, Debug)]
 pub struct Context {
@@ -103,9 +106,15 @@ pub fn expand(sweep: &Sweep, context: &Context) -> Result<Expansion, Vec<FileErr
         label: axis.label.clone(),
         values: axis.values.iter().map(|value| value.json.clone()).collect(),
     });
+    let weights = sweep.merge.iter().map(|weight| weight.value).chain([1.0]);
+    let merge = (!sweep.merge.is_empty()).then(|| AxisView {
+        path: MERGE.to_owned(),
+        label: MERGE.to_owned(),
+        values: weights.map(Value::from).collect(),
+    });
     Ok(Expansion {
         name: sweep.name.clone(),
-        axes: axes.collect(),
+        axes: axes.chain(merge).collect(),
         limits: sweep.limits,
         resources: sweep.resources.clone(),
         runs,

@@ -24,6 +24,9 @@ pub enum RunSpec {
 pub struct EvaluateSpec {
     /// How the weights were trained. Its `eval` names what they are scored on, at their last step.
     pub of: TrainSpec,
+    /// Share of these weights in a linear mean with those that they were trained from, each parameter
+    /// by itself: `(1 - merge) * base + merge * trained`. None: they are scored as they are.
+    pub merge: Option<f64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -14,6 +14,7 @@ mod draw;
 pub(crate) mod errors;
 mod fields;
 pub mod limits;
+mod merge;
 mod range;
 mod rename;
 mod resources;
@@ -51,6 +52,8 @@ pub struct Sweep {
     /// The points of `zip`, `list` and `random`; without the axis `seed`.
     pub(crate) rows: Vec<Row>,
     pub(crate) exclude: Vec<Exclusion>,
+    /// Shares of the trained weights, each in a linear mean with those that a point began from.
+    pub(crate) merge: Vec<Placed<f64>>,
     /// The file, for the lines that errors show.
     pub(crate) text: String,
 }
@@ -98,10 +101,11 @@ const SWEEP: Keys = Keys {
         "base",
         "axes",
         "exclude",
+        "merge",
         "resources",
         "limits",
     ],
-    later: &["reuse", "evaluate", "merge", "project", "priority", "stop_early"],
+    later: &["reuse", "evaluate", "project", "priority", "stop_early"],
 };
 const LIMITS: Keys =
     Keys { known: &["parallel", "epochs", "gpu_hours", "same_error"], later: &["hours"] };
@@ -151,6 +155,7 @@ fn read(text: &str, errors: &mut Errors) -> Option<Sweep> {
         Some(entry) => axis::read_exclusions(&entry.value, &axes, base, errors),
         None => Vec::new(),
     };
+    let merge = merge::read(&file, errors);
     let rows = design::rows(design, &mut axes, &exclude, listed, errors);
     Some(Sweep {
         name: name?.value,
@@ -162,6 +167,7 @@ fn read(text: &str, errors: &mut Errors) -> Option<Sweep> {
         axes,
         rows,
         exclude,
+        merge,
         text: text.to_owned(),
     })
 }

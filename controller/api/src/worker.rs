@@ -80,13 +80,25 @@ pub struct StartAnswer {
     pub point: String,
     /// For a train run: each source's dataset.
     pub datasets: BTreeMap<String, DatasetInput>,
-    /// For a model `{run: …}`: the storage path of the checkpoint to begin from.
+    /// For a model `{run: …}`: the storage path of the checkpoint to begin from; for `{from: …}` its
+    /// folder, which is absolute.
     pub base: Option<String>,
+    /// For a run that evaluates: the weights that it scores, in a linear mean.
+    pub weights: Vec<Weights>,
     /// For a run that extends another: where it begins, as long as nothing is resumed.
     pub extends: Option<Earlier>,
     /// Go on from here; none: from the beginning.
     pub resume: Option<FoundCheckpoint>,
     pub lease: Lease,
+}
+
+/// Weights, and their share in what is scored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Weights {
+    /// Of a checkpoint, relative to the storage folder; or of a folder, absolute.
+    pub path: String,
+    /// Above 0; they sum to 1.
+    pub share: f64,
 }
 
 /// The state of a shorter run before its decay, and how its spec differs from the longer one's.

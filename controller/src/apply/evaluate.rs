@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use assay_api::expand::{Expansion, point_of};
 use assay_api::spec::{Eval, EvaluateSpec, RunSpec, Task, TrainSpec};
+use assay_api::view::RunKind;
 use uuid::Uuid;
 
 use crate::store::run::{Scored, Stored};
@@ -12,7 +13,10 @@ use crate::store::run::{Scored, Stored};
 /// What is to be scored later than its weights were trained.
 #[derive(Clone, Debug)]
 pub(super) struct Later {
+    /// The run that has the same weights, whose scores they are.
     pub(super) of: Uuid,
+    /// Runs that must succeed first.
+    pub(super) needs: Vec<Uuid>,
     pub(super) point: String,
     pub(super) label: String,
     pub(super) slots: u32,
@@ -30,7 +34,11 @@ pub(super) fn missing(expansion: &Expansion, stored: &[Stored], scored: Vec<Scor
     }
     let nothing = HashSet::new();
     let later = expansion.runs.iter().filter_map(|planned| {
-        let RunSpec::Train(train) = &planned.spec else { return None };
+        let (train, merge) = match &planned.spec {
+            RunSpec::Train(train) => (train, None),
+            RunSpec::Evaluate(EvaluateSpec { of, merge }) => (of, *merge),
+            RunSpec::Prepare(_) => return None,
+        };
         let run = by_point.get(planned.point.as_str())?;
         let known = known.get(&run.run_id).unwrap_or(&nothing);
         let is_missing = |(name, task): &(&String, &Task)| {
@@ -49,9 +57,16 @@ pub(super) fn missing(expansion: &Expansion, stored: &[Stored], scored: Vec<Scor
         }
         let names = tasks.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         let eval = Eval { heldout_at: Vec::new(), tasks };
-        let spec = RunSpec::Evaluate(EvaluateSpec { of: TrainSpec { eval, ..train.clone() } });
+        let of = TrainSpec { eval, ..train.clone() };
+        let spec = RunSpec::Evaluate(EvaluateSpec { of, merge });
+        // merged weights are those of the runs that the merging needs
+        let needed = planned.needs.iter().map(|at| &expansion.runs[*at]);
+        let needed = needed.filter(|run| merge.is_some() && run.kind == RunKind::Train);
+        let needed = needed.filter_map(|run| Some(by_point.get(run.point.as_str())?.run_id));
+        let own = merge.is_none().then_some(run.run_id);
         Some(Later {
             of: run.run_id,
+            needs: own.into_iter().chain(needed).collect(),
             point: point_of(&spec, Some(&run.point)),
             label: format!("{names} of {}", planned.label),
             slots: planned.slots,

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use assay_api::expand::{Expansion, source_tokens_needed};
-use assay_api::spec::{Model, RunSpec, TrainSpec};
+use assay_api::spec::{EvaluateSpec, Model, RunSpec, TrainSpec};
 use assay_api::view::{FileError, SourceUse};
 use sha2::{Digest, Sha256};
 
@@ -126,8 +126,12 @@ pub(super) fn pin_tasks(expansion: &mut Expansion, file: &str) -> Vec<FileError>
     let mut pins: BTreeMap<String, Result<String, String>> = BTreeMap::new();
     let mut errors = BTreeMap::new();
     for run in &mut expansion.runs {
-        let RunSpec::Train(train) = &mut run.spec else { continue };
-        for (name, task) in &mut train.eval.tasks {
+        let eval = match &mut run.spec {
+            RunSpec::Train(train) => &mut train.eval,
+            RunSpec::Evaluate(EvaluateSpec { of, .. }) => &mut of.eval,
+            RunSpec::Prepare(_) => continue,
+        };
+        for (name, task) in &mut eval.tasks {
             let pin = pins.entry(task.path.clone()).or_insert_with(|| fingerprint(&task.path));
             match pin {
                 Ok(pin) => task.sha256.clone_from(pin),

@@ -805,6 +805,12 @@ export interface components {
             };
         };
         EvaluateSpec: {
+            /**
+             * Format: double
+             * @description Share of these weights in a linear mean with those that they were trained from, each parameter
+             *     by itself: `(1 - merge) * base + merge * trained`. None: they are scored as they are.
+             */
+            merge?: number | null;
             /** @description How the weights were trained. Its `eval` names what they are scored on, at their last step. */
             of: components["schemas"]["TrainSpec"];
         };
@@ -1460,7 +1466,10 @@ export interface components {
             tokens: number;
         };
         StartAnswer: {
-            /** @description For a model `{run: …}`: the storage path of the checkpoint to begin from. */
+            /**
+             * @description For a model `{run: …}`: the storage path of the checkpoint to begin from; for `{from: …}` its
+             *     folder, which is absolute.
+             */
             base?: string | null;
             /** @description For a train run: each source's dataset. */
             datasets: {
@@ -1472,6 +1481,8 @@ export interface components {
             point: string;
             resume?: components["schemas"]["FoundCheckpoint"] | null;
             spec: components["schemas"]["RunSpec"];
+            /** @description For a run that evaluates: the weights that it scores, in a linear mean. */
+            weights: components["schemas"]["Weights"][];
         };
         StartRequest: {
             /** @description Every complete checkpoint of this run that the worker finds, of any attempt. */
@@ -1654,6 +1665,16 @@ export interface components {
          * @enum {string}
          */
         Via: "loopback" | "token" | "session";
+        /** @description Weights, and their share in what is scored. */
+        Weights: {
+            /** @description Of a checkpoint, relative to the storage folder; or of a folder, absolute. */
+            path: string;
+            /**
+             * Format: double
+             * @description Above 0; they sum to 1.
+             */
+            share: number;
+        };
         /**
          * @description What the controller wants of a worker.
          * @enum {string}

@@ -6,9 +6,9 @@
 import type { RunRow } from '../api/client';
 import type { Metric } from './metrics';
 
-/** A point of the design: neither prepared data nor a `first` run. */
+/** A point of the design, or one of its merges: neither prepared data nor a `first` run. */
 export function isPoint(run: RunRow): boolean {
-  return run.kind === 'train' && (run.is_baseline || 0 < Object.keys(run.axes).length);
+  return run.kind !== 'prepare' && (run.is_baseline || 0 < Object.keys(run.axes).length);
 }
 
 export function isFinal(run: RunRow): boolean {

@@ -27,6 +27,7 @@ pub mod evaluate;
 pub mod hugging_face;
 pub mod initial;
 pub mod memory;
+pub mod merge;
 pub mod model;
 mod moments;
 mod open;

@@ -14,6 +14,7 @@ use crate::engine::{Engine, Settings, State};
 use crate::evaluate::Exam;
 use crate::hugging_face::{self, Loaded};
 use crate::initial;
+use crate::merge;
 use crate::model::{preset, presets};
 use crate::planned::{Planned, Shape};
 use crate::reference::Reference;
@@ -69,15 +70,17 @@ pub(crate) fn open<'a>(spec: &TrainSpec, inputs: &'a Inputs) -> Result<Opened<'a
     })
 }
 
-/// Weights that exist, ready to be scored.
+/// A linear mean of weights that exist, ready to be scored.
 pub(crate) fn weights(
     spec: &TrainSpec,
+    weights: &[(PathBuf, f64)],
     inputs: &Inputs,
 ) -> Result<(Box<dyn Engine>, Exam), TrainError> {
-    let missing =
-        || refused("no folder was given for the weights that are to be scored".to_owned());
-    let folder = inputs.base.as_ref().ok_or_else(missing)?;
-    let model = hugging_face::load(folder).map_err(TrainError::Base)?;
+    let mut models = Vec::new();
+    for (folder, share) in weights {
+        models.push((hugging_face::load(folder).map_err(TrainError::Base)?, *share));
+    }
+    let model = merge::linear(models).map_err(refused)?;
     let (engine, exam, _) = engine(spec, inputs, model)?;
     Ok((engine, exam))
 }

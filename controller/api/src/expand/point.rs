@@ -37,14 +37,13 @@ pub fn point_of(spec: &RunSpec, base_point: Option<&str>) -> String {
                 "train": train,
             })
         }
-        RunSpec::Evaluate(EvaluateSpec { of }) => {
-            let hashes: BTreeMap<&str, &str> = of
-                .eval
-                .tasks
-                .iter()
-                .map(|(name, task)| (name.as_str(), task.sha256.as_str()))
-                .collect();
-            json!({ "kind": "evaluate", "weights": base_point, "tasks": hashes })
+        // a point of a file is scored on what the file says; what is scored later, on what it lacked
+        RunSpec::Evaluate(EvaluateSpec { of, merge }) => {
+            let hashes = of.eval.tasks.iter();
+            let hashes: BTreeMap<&str, &str> =
+                hashes.map(|(name, task)| (name.as_str(), task.sha256.as_str())).collect();
+            let tasks = of.eval.heldout_at.is_empty().then_some(hashes);
+            json!({ "kind": "evaluate", "weights": base_point, "merge": merge, "tasks": tasks })
         }
     };
     let mut text = String::new();

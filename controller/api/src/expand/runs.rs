@@ -8,8 +8,8 @@ use super::design::{Choice, choices};
 use super::label::{BaseValue, base_values, label};
 use super::point::point_of;
 use super::resolve::{HELDOUT_SHARE, Origin, Pins, Surroundings, absolute, resolve};
-use super::{Context, PlannedRun};
-use crate::spec::{Model, PrepareSpec, RunSpec, TrainSpec};
+use super::{Context, MERGE, POINTS_MAX, PlannedRun};
+use crate::spec::{EvaluateSpec, Model, PrepareSpec, RunSpec, TrainSpec};
 use crate::sweep::axis::with_value;
 use crate::sweep::draft::RunDraft;
 use crate::sweep::errors::Errors;
@@ -27,6 +27,8 @@ enum Turn {
     FirstSeed,
     /// By the seed's place among the seeds.
     OtherSeed(usize),
+    /// It needs one of those.
+    Merge,
 }
 
 struct Planner<'s> {
@@ -72,6 +74,9 @@ pub(super) fn plan(sweep: &Sweep, context: &Context, errors: &mut Errors) -> Vec
     planner.plan_first(errors);
     if errors.is_empty() {
         planner.plan_choices(errors);
+    }
+    if errors.is_empty() {
+        planner.check_merges(errors);
     }
     planner.finish()
 }
@@ -251,9 +256,35 @@ impl Planner<'_> {
         self.prepares.len() - 1
     }
 
-    /// Prepares first, then the train runs; and each its place in the queue.
+    /// Whether every point began from weights that it can be merged with, and they are not too many.
+    fn check_merges(&self, errors: &mut Errors) {
+        let Some(first) = self.sweep.merge.first() else { return };
+        let points = || self.trains.iter().filter(|train| train.is_point());
+        let began_from_nothing = |train: &&Train| match &train.run.spec {
+            RunSpec::Train(spec) => matches!(spec.model, Model::Preset(_)),
+            RunSpec::Prepare(_) | RunSpec::Evaluate(_) => false,
+        };
+        if let Some(train) = points().find(began_from_nothing) {
+            let message = format!(
+                "`{}` begins from nothing that it could be merged with: give the base `model: {{run: …}}` \
+                 or `model: {{from: …}}`",
+                train.run.label
+            );
+            errors.add(first.place, "merge", message);
+        }
+        let n = points().count() * (1 + self.sweep.merge.len());
+        if POINTS_MAX < n {
+            let message =
+                format!("{n} points with those that are merged; a sweep has at most {POINTS_MAX}");
+            errors.add(first.place, "merge", message);
+        }
+    }
+
+    /// Prepares first, then the train runs, then what is merged; and each its place in the queue.
     fn finish(self) -> Vec<PlannedRun> {
         let n_prepares = self.prepares.len();
+        let weights: Vec<f64> = self.sweep.merge.iter().map(|weight| weight.value).collect();
+        let points: Vec<bool> = self.trains.iter().map(Train::is_point).collect();
         let mut turns = vec![Turn::Prepare; n_prepares];
         let mut runs = self.prepares;
         for Train { mut run, turn, prepares, base } in self.trains {
@@ -262,12 +293,53 @@ impl Planner<'_> {
             turns.push(turn);
             runs.push(run);
         }
+        if !weights.is_empty() {
+            for at in (0..points.len()).filter(|at| points[*at]).map(|at| n_prepares + at) {
+                let merged: Vec<_> =
+                    weights.iter().map(|weight| merge(&runs, at, *weight)).collect();
+                turns.extend(merged.iter().map(|_| Turn::Merge));
+                runs.extend(merged);
+                runs[at].axes.insert(MERGE.to_owned(), Value::from(1));
+            }
+        }
         let mut queue: Vec<usize> = (0..runs.len()).collect();
         queue.sort_by_key(|index| (turns[*index], *index));
         for (order, index) in queue.into_iter().enumerate() {
             runs[index].order = u32::try_from(order).expect("far fewer runs than 2^32");
         }
         runs
+    }
+}
+
+impl Train {
+    /// Neither a `first` run that is no point as well.
+    fn is_point(&self) -> bool {
+        self.run.is_baseline || !self.run.axes.is_empty()
+    }
+}
+
+/// The run that scores a point's weights, merged with those that it began from.
+fn merge(runs: &[PlannedRun], at: usize, weight: f64) -> PlannedRun {
+    let point = &runs[at];
+    let RunSpec::Train(train) = &point.spec else { unreachable!("points are trained") };
+    let step = train.train.steps();
+    let mut of = train.clone();
+    of.eval.heldout_at = vec![step];
+    of.eval.tasks.values_mut().for_each(|task| task.at = vec![step]);
+    let spec = RunSpec::Evaluate(EvaluateSpec { of, merge: Some(weight) });
+    let mut axes = point.axes.clone();
+    axes.insert(MERGE.to_owned(), Value::from(weight));
+    PlannedRun {
+        point: point_of(&spec, Some(&point.point)),
+        kind: RunKind::Evaluate,
+        label: format!("{} · merge {weight}", point.label),
+        spec,
+        needs: point.needs.iter().copied().chain([at]).collect(),
+        axes,
+        is_baseline: false,
+        order: 0,
+        slots: point.slots,
+        preset: None,
     }
 }
 

@@ -46,6 +46,14 @@ fn the_study_varies_rate_share_language_and_size_alone_in_three_seeds() {
     let expansion = expansion(E_LLAMA);
     // The base, four rates, six mixtures and one size.
     assert_eq!(points(&expansion).len(), 12 * 3);
+    let merged: Vec<_> =
+        expansion.runs.iter().filter(|run| run.kind == RunKind::Evaluate).collect();
+    assert_eq!(merged.len(), 3 * 12 * 3, "each at three weights");
+    for run in merged {
+        let needed = run.needs.iter().map(|at| &expansion.runs[*at]);
+        let trained = needed.filter(|run| run.kind == RunKind::Train);
+        assert_eq!(trained.count(), 2, "the point and its base: {}", run.label);
+    }
     let domain = |run: &PlannedRun| {
         let mixture = &train(run).data.mixture;
         ((mixture["listings"] + mixture["shop"]) * 1e4).round() / 1e4

@@ -13,6 +13,7 @@ mod schema;
 use assay_api::expand::{Context, Expansion, PlannedRun, expand};
 use assay_api::spec::{Engine, RunSpec, TrainSpec};
 use assay_api::sweep::{parse, report};
+use assay_api::view::RunKind;
 
 fn context() -> Context {
     Context { folder: "/data".to_owned(), engine: Engine::CpuF32 }
@@ -42,7 +43,8 @@ fn train(run: &PlannedRun) -> &TrainSpec {
 
 /// The train runs that stand for points of the design.
 fn points(expansion: &Expansion) -> Vec<&PlannedRun> {
-    expansion.runs.iter().filter(|run| !run.axes.is_empty()).collect()
+    let is_point = |run: &&PlannedRun| run.kind == RunKind::Train && !run.axes.is_empty();
+    expansion.runs.iter().filter(is_point).collect()
 }
 
 /// A file with two sources: `train` and `axes` are given as YAML flow text.

@@ -27,12 +27,13 @@ base:
   eval:
     zzzzzz: 1
     tasks: {t: {path: t.yaml, zzzzzz: 1}}
+merge: {zzzzzz: 1, method: zzzzzz}
 resources: {zzzzzz: 1}
 limits: {zzzzzz: 1}
 ";
 
 /// Where the schema has what stands at a path of the file.
-const PLACES: [(&str, &str); 13] = [
+const PLACES: [(&str, &str); 14] = [
     ("", ""),
     ("base", "/$defs/run"),
     ("base.model", "/$defs/run/properties/model"),
@@ -44,12 +45,14 @@ const PLACES: [(&str, &str); 13] = [
     ("base.train.adamw", "/$defs/run/properties/train/properties/adamw"),
     ("base.eval", "/$defs/run/properties/eval"),
     ("base.eval.tasks.t", "/$defs/task"),
+    ("merge", "/properties/merge"),
     ("resources", "/properties/resources"),
     ("limits", "/properties/limits"),
 ];
 
-const WORDS: [(&str, &str); 3] = [
+const WORDS: [(&str, &str); 4] = [
     ("base.model.preset", "/$defs/run/properties/model/properties/preset/enum"),
+    ("merge.method", "/properties/merge/properties/method/enum"),
     ("base.train.engine", "/$defs/run/properties/train/properties/engine/enum"),
     (
         "base.train.lr.schedule",

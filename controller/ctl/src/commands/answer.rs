@@ -161,7 +161,7 @@ fn deviation(values: &[f64]) -> Option<f64> {
 }
 
 fn is_ranked(run: &RunRow) -> bool {
-    run.kind == RunKind::Train
+    matches!(run.kind, RunKind::Train | RunKind::Evaluate)
         && run.outcome == Some(Outcome::Succeeded)
         && (run.is_baseline || !run.axes.is_empty())
         && run.excluded.is_none()
