@@ -1084,7 +1084,7 @@ export interface components {
             /** @description Milliseconds since the epoch. */
             times: number[];
             /** @description NaN and infinities travel as the strings `NaN`, `Infinity` and `-Infinity`. */
-            values: number[];
+            values: components["schemas"]["Number"][];
         };
         /** @description Where the weights come from. */
         Model: {
@@ -1105,6 +1105,8 @@ export interface components {
             outcome?: components["schemas"]["Outcome"] | null;
             state: components["schemas"]["RunState"];
         };
+        /** @enum {string} */
+        NonFinite: "NaN" | "Infinity" | "-Infinity";
         /** @description `POST /api/v1/runs/{run_id}/notes`. */
         NoteRequest: {
             author?: string | null;
@@ -1125,6 +1127,8 @@ export interface components {
             step?: number | null;
             text: string;
         };
+        /** @description A number as JSON has it, or a word for one that it has not. */
+        Number: number | components["schemas"]["NonFinite"];
         /** @enum {string} */
         Outcome: "succeeded" | "diverged" | "failed" | "cancelled" | "stopped_early";
         /** @description What apply would do. */
@@ -1192,6 +1196,8 @@ export interface components {
         PrepareSpec: {
             files: components["schemas"]["Source"];
             heldout: components["schemas"]["Heldout"];
+            /** @enum {string} */
+            kind?: "prepare";
             /** @description The name that the sweep gives the source. */
             source: string;
             tokenizer: components["schemas"]["Tokenizer"];
@@ -1386,7 +1392,7 @@ export interface components {
             /** @description Milliseconds since the epoch. */
             times: number[];
             /** @description The last value of each bucket; NaN and infinities as strings. */
-            values: number[];
+            values: components["schemas"]["Number"][];
             /**
              * Format: int64
              * @description Steps per bucket; 1: raw points.
@@ -1638,6 +1644,8 @@ export interface components {
         TrainSpec: {
             data: components["schemas"]["Data"];
             eval: components["schemas"]["Eval"];
+            /** @enum {string} */
+            kind?: "train";
             model: components["schemas"]["Model"];
             tokenizer: components["schemas"]["Tokenizer"];
             train: components["schemas"]["Train"];
