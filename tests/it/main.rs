@@ -14,6 +14,7 @@ mod kill;
 mod leader;
 mod limits;
 mod live;
+mod outside;
 mod pause;
 mod remarks;
 mod schedule;
