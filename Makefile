@@ -6,8 +6,8 @@ export SQLX_OFFLINE := true
 # What a Kubernetes of our own is built from and runs on; nothing where it is asked to be left out.
 kubernetes := $(if $(filter 1,$(ASSAY_SKIP_KUBERNETES)),,go containerd runc containernetworking-plugins \
 	buildah mmdebstrap iproute2 nftables conntrack socat binutils gcc libc6-dev openssl)
-programs := cargo node npm postgresql chromium faketime
-.PHONY: help quickstart dev build test test-kubernetes cluster bench bench-trainer bench-store lint sqlx schema web web-test $(programs) $(kubernetes)
+programs := cargo node npm postgresql chromium faketime python3-venv
+.PHONY: help quickstart dev build test test-kubernetes cluster outside bench bench-trainer bench-store lint sqlx schema web web-test $(programs) $(kubernetes)
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ build: cargo web/dist/index.html ## Build the web view and all programs
 	cargo build --bins
 
 # Tests end with the closing lines of their runners, so nothing is printed after them.
-test: lint web-test build chromium faketime cluster ## Everything that must pass: lints, tests on a real server and a real cluster, browser tests
+test: lint web-test build chromium faketime outside cluster ## Everything that must pass: lints, tests on a real server and a real cluster, browser tests
 	tests/with-postgres tests/with-cluster cargo test --workspace $(if $(kubernetes),,-- --skip kubernetes::)
 	cd web && npm run test:browser
 
@@ -32,6 +32,13 @@ test-kubernetes: build cluster ## How attempts live and die on a real Kubernetes
 # Twelve minutes from cold; at once when nothing that it is built from changed.
 cluster: $(kubernetes) ## Build the Kubernetes, the Kueue and the images that tests run on
 	@[ "$(ASSAY_SKIP_KUBERNETES)" = 1 ] || tests/cluster/build target/cluster
+
+outside: target/outside/done ## Install the programs of others that tests ask: schemathesis, jsonschema
+
+target/outside/done: tests/outside/requirements.txt | python3-venv
+	python3 -m venv --clear target/outside
+	target/outside/bin/pip install --quiet --requirement $<
+	touch $@
 
 # The profile of everything else, so that nothing is compiled twice. Each adds its figures to
 # target/bench.json.
@@ -45,12 +52,12 @@ bench-store: cargo postgresql target/mlflow/done ## Measure the controller under
 		cargo bench --profile dev --workspace --bench store
 
 # Some gigabytes: PyTorch's wheel brings what GPUs need.
-target/peer/done: worker/trainer/benches/requirements.txt
+target/peer/done: worker/trainer/benches/requirements.txt | python3-venv
 	python3 -m venv target/peer
 	target/peer/bin/pip install --quiet --requirement $<
 	touch $@
 
-target/mlflow/done: tests/benches/store/requirements.txt
+target/mlflow/done: tests/benches/store/requirements.txt | python3-venv
 	python3 -m venv target/mlflow
 	target/mlflow/bin/pip install --quiet --requirement $<
 	touch $@

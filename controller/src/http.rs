@@ -17,6 +17,7 @@ mod series;
 mod session;
 mod stream;
 mod sweeps;
+mod tagged;
 mod tokens;
 mod worker;
 
@@ -91,6 +92,7 @@ pub fn workers_router(app: App) -> Router {
 fn document() -> OpenApi {
     let (_, mut doc) = api(people()).split_for_parts();
     refusals::add(&mut doc);
+    tagged::open(&mut doc);
     doc
 }
 

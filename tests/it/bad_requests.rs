@@ -46,6 +46,8 @@ async fn whatever_cannot_be_read_is_a_problem_in_json(db: PgPool) {
         ("GET", "/api/v1/sweeps/%F0%9F%98%80", "", "", 404, "not_found"),
         ("GET", "/api/v1/sweeps/a%00b/stream", "", "", 404, "not_found"),
         ("POST", "/api/v1/sweeps/a%2Fb/cancel", "", "", 404, "not_found"),
+        ("POST", "/api/v1/sweeps/a/pause?nwo=true", "", "", 422, "invalid"),
+        ("DELETE", "/api/v1/sweeps/a?cancle=true", "", "", 422, "invalid"),
         ("GET", "/api/v1/runs/17", "", "", 404, "not_found"),
         ("GET", "/api/v1/runs/00000000-0000-0000-0000-000000000000", "", "", 404, "not_found"),
         (

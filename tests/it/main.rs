@@ -16,6 +16,7 @@ mod leader;
 mod limits;
 mod live;
 mod metrics;
+mod outside;
 mod pause;
 mod remarks;
 mod schedule;

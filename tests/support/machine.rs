@@ -7,12 +7,15 @@ use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
+use assay_api::RunId;
 use assay_api::client::Client;
 use assay_api::kill_point;
 use assay_api::process::{PROCESS_FILE, ProcessFile};
 use assay_api::view::{ApplyRequest, RunRow, RunState, SeriesQuery, StreamEvent, SweepView};
+use assay_controller::secret::InstallationKey;
 use rustix::process::Signal;
 
 use crate::Corpus;
@@ -33,6 +36,10 @@ pub struct Machine {
     /// Beside this process's own.
     environment: Vec<(String, String)>,
     controller: Option<Child>,
+    /// What controllers have said since they listened.
+    log: Arc<Mutex<Vec<String>>>,
+    /// Of what the last one says.
+    listener: Option<JoinHandle<()>>,
     pub client: Client,
 }
 
@@ -64,7 +71,45 @@ impl Machine {
         let data = corpus.path().join("data");
         let ((address, client), corpus) = (address(), Arc::new(corpus));
         let (trap, environment, controller) = (None, Vec::new(), None);
-        Self { corpus, data, address, options, trap, environment, controller, client }
+        let (log, listener) = Default::default();
+        Self {
+            corpus,
+            data,
+            address,
+            options,
+            trap,
+            environment,
+            controller,
+            log,
+            listener,
+            client,
+        }
+    }
+
+    /// Where its controller listens.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What its controllers have said since they listened; the last one has ended.
+    ///
+    /// # Panics
+    /// If what it said could not be read.
+    pub fn log(&mut self) -> Vec<String> {
+        let read = self.listener.take().map_or(Ok(()), JoinHandle::join);
+        read.expect("it does not panic");
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What an attempt's worker shows that it is.
+    ///
+    /// # Panics
+    /// If no controller has made the installation's key.
+    #[must_use]
+    pub fn secret(&self, run: RunId, attempt: u32) -> String {
+        let key = InstallationKey::read_or_make(&self.data.join("installation.key"));
+        key.expect("the controller made it").secret(run, attempt)
     }
 
     /// Kills the controller, and starts the next one on the same folder.
@@ -139,10 +184,16 @@ impl Machine {
             log.push(line);
         }
         // read to its end, or it would wait for a reader
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| tell(&line)));
+        let kept = self.log.clone();
+        self.listener = Some(std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                tell(&line);
+                kept.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+            }
+        }));
         self.controller = Some(child);
         // the last one kept connections to the controller before
-        self.client = Client::new(&format!("http://{}", self.address), None).expect("it is a URL");
+        self.client = Client::new(&self.url(), None).expect("it is a URL");
         Ok(())
     }
 

@@ -169,7 +169,7 @@ pub struct MetricBatch {
     pub steps: Vec<u64>,
     /// NaN and infinities travel as the strings `NaN`, `Infinity` and `-Infinity`.
     #[serde(with = "crate::worker::numbers")]
-    #[schema(value_type = Vec<f64>)]
+    #[schema(value_type = Vec<numbers::Number>)]
     pub values: Vec<f64>,
     /// Milliseconds since the epoch.
     pub times: Vec<i64>,
@@ -270,43 +270,54 @@ pub enum Finish {
 /// Exit status of a worker that was asked to stop and saved a checkpoint (`EX_TEMPFAIL`).
 pub const EXIT_PREEMPTED: i32 = 75;
 
-/// JSON has no NaN and no infinities: these travel as strings.
+/// JSON has no NaN and no infinities: these travel as words.
 pub mod numbers {
-    use serde::de::Error as _;
-    use serde::ser::SerializeSeq;
-    use serde::{Deserialize, Deserializer, Serializer};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use utoipa::ToSchema;
 
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Number {
+    /// A number as JSON has it, or a word for one that it has not.
+    #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+    #[serde(untagged, expecting = "expected a number, `NaN`, `Infinity` or `-Infinity`")]
+    pub enum Number {
         Finite(f64),
-        Word(String),
+        Word(NonFinite),
+    }
+
+    #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+    pub enum NonFinite {
+        NaN,
+        Infinity,
+        #[serde(rename = "-Infinity")]
+        MinusInfinity,
+    }
+
+    impl From<f64> for Number {
+        fn from(value: f64) -> Self {
+            match value {
+                _ if value.is_finite() => Self::Finite(value),
+                _ if value.is_nan() => Self::Word(NonFinite::NaN),
+                _ if value < 0.0 => Self::Word(NonFinite::MinusInfinity),
+                _ => Self::Word(NonFinite::Infinity),
+            }
+        }
+    }
+
+    impl From<Number> for f64 {
+        fn from(number: Number) -> Self {
+            match number {
+                Number::Finite(value) => value,
+                Number::Word(NonFinite::NaN) => Self::NAN,
+                Number::Word(NonFinite::Infinity) => Self::INFINITY,
+                Number::Word(NonFinite::MinusInfinity) => Self::NEG_INFINITY,
+            }
+        }
     }
 
     pub fn serialize<S: Serializer>(values: &[f64], to: S) -> Result<S::Ok, S::Error> {
-        let mut seq = to.serialize_seq(Some(values.len()))?;
-        for value in values {
-            if value.is_finite() {
-                seq.serialize_element(value)?;
-            } else if value.is_nan() {
-                seq.serialize_element("NaN")?;
-            } else {
-                seq.serialize_element(if *value < 0.0 { "-Infinity" } else { "Infinity" })?;
-            }
-        }
-        seq.end()
+        to.collect_seq(values.iter().map(|value| Number::from(*value)))
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f64>, D::Error> {
-        let number = |number| match number {
-            Number::Finite(value) => Ok(value),
-            Number::Word(word) => match word.as_str() {
-                "NaN" => Ok(f64::NAN),
-                "Infinity" => Ok(f64::INFINITY),
-                "-Infinity" => Ok(f64::NEG_INFINITY),
-                _ => Err(D::Error::custom(format!("`{word}` is not a number"))),
-            },
-        };
-        Vec::<Number>::deserialize(from)?.into_iter().map(number).collect()
+        Ok(Vec::<Number>::deserialize(from)?.into_iter().map(f64::from).collect())
     }
 }

@@ -74,6 +74,7 @@ async fn apply_file(
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 struct PauseQuery {
     /// What runs saves a checkpoint and is queued again as well, at no charge.
     #[serde(default)]
@@ -138,6 +139,7 @@ async fn show_deletion(
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 struct DeleteQuery {
     /// Cancel what has not ended, and delete the sweep once all is gone.
     #[serde(default)]

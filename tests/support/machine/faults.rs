@@ -165,7 +165,19 @@ impl Machine {
         let (address, client) = address();
         let (corpus, data) = (self.corpus.clone(), self.data.clone());
         let (options, environment) = (self.options.clone(), self.environment.clone());
-        Self { corpus, data, address, options, trap: None, environment, controller: None, client }
+        let (trap, controller, log, listener) = Default::default();
+        Self {
+            corpus,
+            data,
+            address,
+            options,
+            trap,
+            environment,
+            controller,
+            log,
+            listener,
+            client,
+        }
     }
 
     /// For the next controllers, and all that they start.

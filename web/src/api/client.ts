@@ -23,10 +23,14 @@ export type ApplyRequest = Schemas['ApplyRequest'];
 export type ApplyAnswer = Schemas['ApplyAnswer'];
 export type FileError = Schemas['FileError'];
 export type Problem = Schemas['Problem'];
-export type SeriesPoints = Schemas['SeriesPoints'];
+/** As they travel, with words for what JSON has no number for. */
+type Travelling = Schemas['SeriesPoints'];
+export type SeriesPoints = Omit<Travelling, 'values'> & { values: number[] };
 export type ActorView = Schemas['ActorView'];
 export type SessionView = Schemas['SessionView'];
-export type StreamEvent = Schemas['StreamEvent'];
+export type StreamEvent =
+  | Exclude<Schemas['StreamEvent'], { what: 'points' }>
+  | { what: 'points'; series: SeriesPoints[] };
 
 /** An answer that is no success, in the controller's own words. */
 export class ApiError extends Error {
@@ -115,17 +119,17 @@ export const api = {
   untagRun: (id: string, tag: string) => remove<null>(`/runs/${id}/tags/${encodeURIComponent(tag)}`),
   pools: () => get<PoolView[]>('/pools'),
   series: async (wish: SeriesWish) => {
-    const answer = await post<{ series: SeriesPoints[] }>('/series/query', wish);
+    const answer = await post<Schemas['SeriesAnswer']>('/series/query', wish);
     return answer.series.map(numbers);
   },
 };
 
 /** JSON has no NaN and no infinities: they arrive as words and become numbers here. */
-export function numbers(series: SeriesPoints): SeriesPoints {
+export function numbers(series: Travelling): SeriesPoints {
   return { ...series, values: series.values.map(Number) };
 }
 
 export function parseEvent(data: string): StreamEvent {
-  const event = JSON.parse(data) as StreamEvent;
+  const event = JSON.parse(data) as Schemas['StreamEvent'];
   return event.what === 'points' ? { ...event, series: event.series.map(numbers) } : event;
 }

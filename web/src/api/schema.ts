@@ -805,6 +805,8 @@ export interface components {
             };
         };
         EvaluateSpec: {
+            /** @enum {string} */
+            kind?: "evaluate";
             /**
              * Format: double
              * @description Share of these weights in a linear mean with those that they were trained from, each parameter
@@ -1094,7 +1096,7 @@ export interface components {
             /** @description Milliseconds since the epoch. */
             times: number[];
             /** @description NaN and infinities travel as the strings `NaN`, `Infinity` and `-Infinity`. */
-            values: number[];
+            values: components["schemas"]["Number"][];
         };
         /** @description Where the weights come from. */
         Model: {
@@ -1115,6 +1117,8 @@ export interface components {
             outcome?: components["schemas"]["Outcome"] | null;
             state: components["schemas"]["RunState"];
         };
+        /** @enum {string} */
+        NonFinite: "NaN" | "Infinity" | "-Infinity";
         /** @description `POST /api/v1/runs/{run_id}/notes`. */
         NoteRequest: {
             author?: string | null;
@@ -1135,6 +1139,8 @@ export interface components {
             step?: number | null;
             text: string;
         };
+        /** @description A number as JSON has it, or a word for one that it has not. */
+        Number: number | components["schemas"]["NonFinite"];
         /** @enum {string} */
         Outcome: "succeeded" | "diverged" | "failed" | "cancelled" | "stopped_early";
         /** @description What apply would do. */
@@ -1202,6 +1208,8 @@ export interface components {
         PrepareSpec: {
             files: components["schemas"]["Source"];
             heldout: components["schemas"]["Heldout"];
+            /** @enum {string} */
+            kind?: "prepare";
             /** @description The name that the sweep gives the source. */
             source: string;
             tokenizer: components["schemas"]["Tokenizer"];
@@ -1399,7 +1407,7 @@ export interface components {
             /** @description Milliseconds since the epoch. */
             times: number[];
             /** @description The last value of each bucket; NaN and infinities as strings. */
-            values: number[];
+            values: components["schemas"]["Number"][];
             /**
              * Format: int64
              * @description Steps per bucket; 1: raw points.
@@ -1656,6 +1664,8 @@ export interface components {
         TrainSpec: {
             data: components["schemas"]["Data"];
             eval: components["schemas"]["Eval"];
+            /** @enum {string} */
+            kind?: "train";
             model: components["schemas"]["Model"];
             tokenizer: components["schemas"]["Tokenizer"];
             train: components["schemas"]["Train"];

@@ -35,7 +35,7 @@ pub struct SeriesPoints {
     pub steps: Vec<u64>,
     /// The last value of each bucket; NaN and infinities as strings.
     #[serde(with = "crate::worker::numbers")]
-    #[schema(value_type = Vec<f64>)]
+    #[schema(value_type = Vec<crate::worker::numbers::Number>)]
     pub values: Vec<f64>,
     /// Milliseconds since the epoch.
     pub times: Vec<i64>,

@@ -65,12 +65,12 @@ fn schema() -> Value {
 }
 
 /// What the reader says it knows at a path.
-fn known(path: &str, after: &str, until: [char; 1]) -> BTreeSet<String> {
+fn known(path: &str, after: &str) -> BTreeSet<String> {
     let errors = parse(UNKNOWN).expect_err("nothing in it is known");
-    let said = errors.iter().filter(|error| error.path == path);
-    let list = said.filter_map(|error| Some(error.message.split_once(after)?.1.to_owned())).next();
+    let mut said = errors.iter().filter(|error| error.path == path);
+    let list = said.find_map(|error| Some(error.message.split_once(after)?.1.to_owned()));
     let list = list.unwrap_or_else(|| panic!("nothing is said of {path}: {errors:?}"));
-    list.split(until)
+    list.split(')')
         .next()
         .expect("there is always a first part")
         .replace(" found `zzzzzz`", "")
@@ -86,7 +86,7 @@ fn every_key_of_the_reader_is_in_the_schema_and_no_other() {
     let schema = schema();
     for (path, pointer) in PLACES {
         let key = if path.is_empty() { "zzzzzz".to_owned() } else { format!("{path}.zzzzzz") };
-        let reader = known(&key, "(known here: ", [')']);
+        let reader = known(&key, "(known here: ");
         let place = schema.pointer(pointer).unwrap_or_else(|| panic!("no {pointer}"));
         assert_eq!(place["additionalProperties"], Value::Bool(false), "{pointer}");
         let properties = place["properties"].as_object().unwrap();
@@ -103,7 +103,7 @@ fn every_word_of_the_reader_is_in_the_schema() {
     let schema = schema();
     for (path, pointer) in WORDS {
         let after = if path.ends_with("preset") { "(known: " } else { "expected one of " };
-        let reader = known(path, after, [')']);
+        let reader = known(path, after);
         let own = schema.pointer(pointer).unwrap().as_array().unwrap();
         let own: BTreeSet<String> =
             own.iter().map(|word| word.as_str().unwrap().to_owned()).collect();
