@@ -1,8 +1,9 @@
 //! Reports on disk until they are acknowledged: an append-only file of frames.
 //!
-//! A frame is its length and its CRC-32 (both u32, little endian), then one report as JSON. A torn
-//! tail (the process was killed in the middle of a write) is cut off when the file is opened. What
-//! stays in memory is where each frame begins, so a controller that is away for days costs disk, not
+//! A frame is its length and its CRC-32 (both u32, little endian), then one report as JSON. What follows
+//! the last whole frame (the process was killed in the middle of a write, or a disk is damaged) is cut
+//! off when the file is opened, and so is what does not follow on the report before it: reports are
+//! stored in the order of their numbers, and behind a gap none ever would be. What stays in memory is where each frame begins, so a controller that is away for days costs disk, not
 //! memory. Once all is acknowledged, the file is emptied.
 
 use std::collections::VecDeque;
@@ -12,6 +13,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use assay_api::worker::Report;
+use assay_api::worker::limits::COUNT_MAX;
 
 const HEADER: usize = 8;
 /// A report over this is split by its maker; a length over it is not one.
@@ -38,8 +40,14 @@ struct Frame {
 pub enum SpoolError {
     #[error("the spool cannot be read or written")]
     Io(#[from] io::Error),
-    #[error("the spool holds a report that is none")]
-    Report(#[from] serde_json::Error),
+    /// Written whole, and by a worker that writes other reports.
+    #[error(
+        "the spool holds what is no report of this version, at byte {at}: {problem}; remove the file, and \
+         what it holds is lost"
+    )]
+    Report { at: u64, problem: String },
+    #[error("a report has {0} bytes, over the limit of {FRAME_MAX}")]
+    TooLarge(usize),
 }
 
 impl Spool {
@@ -53,6 +61,9 @@ impl Spool {
         let mut spool = Self { file, end: 0, frames: VecDeque::new(), next_seq: 1 };
         let len = spool.file.metadata()?.len();
         while let Some((frame, after)) = spool.frame_at(spool.end, len)? {
+            if !spool.frames.is_empty() && frame.seq != spool.next_seq {
+                break;
+            }
             spool.next_seq = frame.seq + 1;
             spool.frames.push_back(frame);
             spool.end = after;
@@ -72,7 +83,9 @@ impl Spool {
             |i: usize| u32::from_le_bytes([header[i], header[i + 1], header[i + 2], header[i + 3]]);
         let size = word(0) as usize;
         let after = at + (HEADER + size) as u64;
-        if FRAME_MAX < size || len < after {
+        // zeros are no frame, although they would be an empty one with its checksum: a file that had
+        // grown and was not written when the power went ends in them
+        if size == 0 || FRAME_MAX < size || len < after {
             return Ok(None);
         }
         let mut body = vec![0; size];
@@ -80,7 +93,11 @@ impl Spool {
         if crc32fast::hash(&body) != word(4) {
             return Ok(None);
         }
-        let seq = serde_json::from_slice::<Report>(&body)?.seq;
+        let seq = parse(&body, at)?.seq;
+        if COUNT_MAX < seq {
+            let problem = format!("its number is {seq}, over the limit of {COUNT_MAX}");
+            return Err(SpoolError::Report { at, problem });
+        }
         Ok(Some((Frame { seq, at, len: size }, after)))
     }
 
@@ -90,9 +107,9 @@ impl Spool {
     /// The file cannot be written.
     pub fn append(&mut self, mut report: Report) -> Result<u64, SpoolError> {
         report.seq = self.next_seq;
-        let body = serde_json::to_vec(&report)?;
+        let body = serde_json::to_vec(&report).map_err(io::Error::from)?;
         let size = u32::try_from(body.len()).ok().filter(|size| *size as usize <= FRAME_MAX);
-        let size = size.ok_or_else(|| io::Error::other("a report is over 64 MiB"))?;
+        let size = size.ok_or(SpoolError::TooLarge(body.len()))?;
         let mut bytes = Vec::with_capacity(HEADER + body.len());
         bytes.extend_from_slice(&size.to_le_bytes());
         bytes.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
@@ -118,7 +135,7 @@ impl Spool {
             }
             let mut body = vec![0; frame.len];
             self.file.read_exact_at(&mut body, frame.at + HEADER as u64)?;
-            reports.push(serde_json::from_slice(&body)?);
+            reports.push(parse(&body, frame.at)?);
         }
         Ok(reports)
     }
@@ -148,6 +165,11 @@ impl Spool {
     pub fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }
+}
+
+fn parse(body: &[u8], at: u64) -> Result<Report, SpoolError> {
+    let problem = |error: serde_json::Error| SpoolError::Report { at, problem: error.to_string() };
+    serde_json::from_slice(body).map_err(problem)
 }
 
 #[cfg(test)]
