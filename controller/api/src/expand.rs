@@ -106,11 +106,11 @@ pub fn expand(sweep: &Sweep, context: &Context) -> Result<Expansion, Vec<FileErr
         label: axis.label.clone(),
         values: axis.values.iter().map(|value| value.json.clone()).collect(),
     });
-    let weights = sweep.merge.iter().map(|weight| weight.value).chain([1.0]);
+    let weights = sweep.merge.iter().map(|weight| Value::from(weight.value));
     let merge = (!sweep.merge.is_empty()).then(|| AxisView {
         path: MERGE.to_owned(),
         label: MERGE.to_owned(),
-        values: weights.map(Value::from).collect(),
+        values: weights.chain([Value::from(1)]).collect(),
     });
     Ok(Expansion {
         name: sweep.name.clone(),
