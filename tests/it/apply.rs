@@ -1,5 +1,6 @@
 //! A file becomes runs: all of them or none, once.
 
+use assay_api::sweep::limits::{TASK_BYTES_MAX, TASK_DATA_BYTES_MAX};
 use assay_api::view::{FileError, Outcome, PlanView, RunKind, RunState};
 use assay_tests::{TestApp, sweep};
 use axum::http::StatusCode;
@@ -21,6 +22,32 @@ async fn a_file_becomes_its_runs_in_the_order_of_the_queue(db: PgPool) {
     assert!(view.runs.iter().all(|run| run.state == RunState::Queued && run.waiting.is_some()));
     assert_eq!(view.axes.len(), 2);
     assert_eq!(app.run("first", 3).await.needs.len(), 2);
+}
+
+/// A device has no end, and a file of zeros takes no room on a disk, only in memory.
+#[sqlx::test(migrator = "assay_controller::store::MIGRATOR")]
+async fn a_task_that_nobody_could_hold_in_memory_is_refused(db: PgPool) {
+    let app = TestApp::new(db, 2).await;
+    let tasks = "  eval: {tasks: {color: {path: color.yaml}}}\naxes:";
+    let file = sweep("scored").replace("axes:", tasks);
+    let refused = async |what: &str| {
+        let (status, answer) = app.post("/sweeps/apply", &app.request(&file)).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
+        let errors: Vec<FileError> = serde_json::from_value(answer["errors"].clone()).unwrap();
+        let [error] = &errors[..] else { panic!("{errors:?}") };
+        assert_eq!(error.path, "eval.tasks.color.path");
+        assert!(error.message.contains(what), "{}", error.message);
+    };
+    let task = app.corpus.path().join("color.yaml");
+    let whole = std::fs::read_to_string(&task).unwrap();
+    std::fs::write(&task, whole.replace("color.jsonl", "/dev/zero")).unwrap();
+    refused("/dev/zero is no regular file").await;
+    std::fs::write(&task, &whole).unwrap();
+    let questions = std::fs::File::create(app.corpus.path().join("color.jsonl")).unwrap();
+    questions.set_len(TASK_DATA_BYTES_MAX + 1).unwrap();
+    refused("color.jsonl is over the limit of 268435456 bytes").await;
+    std::fs::File::options().write(true).open(&task).unwrap().set_len(TASK_BYTES_MAX + 1).unwrap();
+    refused("color.yaml is over the limit of 1048576 bytes").await;
 }
 
 #[sqlx::test(migrator = "assay_controller::store::MIGRATOR")]

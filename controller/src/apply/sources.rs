@@ -1,11 +1,13 @@
 //! The files that a sweep names: there, large enough, and pinned.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use assay_api::expand::{Expansion, source_tokens_needed};
 use assay_api::spec::{EvaluateSpec, Model, RunSpec, TrainSpec};
+use assay_api::sweep::limits::{TASK_BYTES_MAX, TASK_DATA_BYTES_MAX};
 use assay_api::view::{FileError, SourceUse};
 use sha2::{Digest, Sha256};
 
@@ -150,15 +152,31 @@ pub(super) fn pin_tasks(expansion: &mut Expansion, file: &str) -> Vec<FileError>
 /// SHA-256 of the SHA-256 of the task file and that of its data file: `assay_trainer::task` has the
 /// same, and a worker compares.
 fn fingerprint(path: &str) -> Result<String, String> {
-    let read = |path: &Path| {
-        fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
-    };
-    let task = read(Path::new(path))?;
-    let data = read(&data_file(Path::new(path), &task)?)?;
+    let task = read(Path::new(path), TASK_BYTES_MAX)?;
+    let data = read(&data_file(Path::new(path), &task)?, TASK_DATA_BYTES_MAX)?;
     let mut hash = Sha256::new();
     hash.update(Sha256::digest(&task));
     hash.update(Sha256::digest(&data));
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Workers read no more of it, either.
+fn read(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
+    let shown = path.display();
+    let failed = |error| format!("cannot read {shown}: {error}");
+    // a pipe would wait for a writer, and a device has no end
+    if !fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(format!("{shown} is no regular file: name one that holds the task"));
+    }
+    let file = File::open(path).map_err(failed)?;
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if limit < bytes.len() as u64 {
+        return Err(format!(
+            "{shown} is over the limit of {limit} bytes: divide it into several tasks"
+        ));
+    }
+    Ok(bytes)
 }
 
 /// Where a task's questions lie: `data`, or `dataset_kwargs.data_files` as lm-evaluation-harness has

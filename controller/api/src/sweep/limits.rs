@@ -19,6 +19,11 @@ pub const THINGS_MAX: u32 = 65_536;
 /// Multiples of an interval at which something is measured in one run. A spec lists them, and a sweep
 /// has 10,000 specs.
 pub const MEASUREMENTS_MAX: u64 = 1_000;
+/// A task file is a page as well.
+pub const TASK_BYTES_MAX: u64 = 1 << 20;
+/// The questions of a task, all of which are held in memory: the largest that people compare models with
+/// have some 10 MB.
+pub const TASK_DATA_BYTES_MAX: u64 = 256 << 20;
 
 /// A report stops here: whoever has a hundred errors mends the first ones and asks again.
 pub(crate) const ERRORS_MAX: usize = 100;

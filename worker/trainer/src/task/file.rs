@@ -1,9 +1,10 @@
 //! The task file and its data.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use assay_api::sweep::limits::{TASK_BYTES_MAX, TASK_DATA_BYTES_MAX};
 use minijinja::value::Serde;
 use minijinja::{Environment, Value};
 
@@ -12,9 +13,9 @@ use super::template::{Given, environment, evaluate, text, value};
 use super::{Item, Task, TaskError, fingerprint};
 
 pub(super) fn open(path: &Path) -> Result<Task, TaskError> {
-    let bytes = read(path)?;
+    let bytes = read(path, TASK_BYTES_MAX)?;
     let file = TaskFile::parse(path, &bytes)?;
-    let data = read(&file.data)?;
+    let data = read(&file.data, TASK_DATA_BYTES_MAX)?;
     let items = file.items(&data)?;
     let sha256 = fingerprint(&bytes, &data);
     Ok(Task { name: file.name, target_delimiter: file.target_delimiter, items, sha256 })
@@ -167,12 +168,24 @@ fn parse_line(line: &[u8]) -> Result<Value, String> {
     Ok(Value::from(Serde(json)))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, TaskError> {
-    fs::read(path).map_err(|source| {
-        let path = path.to_owned();
+fn read(path: &Path, limit: u64) -> Result<Vec<u8>, TaskError> {
+    let refused = |problem| TaskError::File { path: path.to_owned(), problem };
+    let failed = |source: io::Error| {
         if source.kind() == io::ErrorKind::NotFound {
-            return TaskError::File { path, problem: "no such file".to_owned() };
+            return refused("no such file".to_owned());
         }
-        TaskError::Read { path, source }
-    })
+        TaskError::Read { path: path.to_owned(), source }
+    };
+    // a pipe would wait for a writer, and a device has no end
+    if !fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(refused("no regular file".to_owned()));
+    }
+    let file = File::open(path).map_err(failed)?;
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if limit < bytes.len() as u64 {
+        let problem = format!("over the limit of {limit} bytes; divide it into several tasks");
+        return Err(refused(problem));
+    }
+    Ok(bytes)
 }
