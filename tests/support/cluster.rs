@@ -1,7 +1,6 @@
 //! A real Kubernetes cluster, and an installation of Assay that has a pool in it.
 
 use std::io::Write;
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,7 +8,7 @@ use std::process::{Command, Stdio};
 use assay_api::view::{RunKind, RunRow, RunState, RunView, SweepView};
 use serde_json::{Value, json};
 
-use crate::{Corpus, Machine};
+use crate::{Corpus, Machine, port};
 
 /// Where `tests/with-cluster` put the cluster that tests share.
 const SHARED: &str = "ASSAY_CLUSTER";
@@ -207,7 +206,7 @@ impl Installation {
             assert!(status.expect("there is `chmod`").success());
         }
         // every cluster has an address of its own for this machine
-        let port = free_port();
+        let port = port::free();
         let kubeconfig = corpus.path().join("kubeconfig");
         std::fs::write(&kubeconfig, sign_in(cluster, namespace)).expect("the folder was just made");
         let pools: serde_json::Map<String, Value> = pools
@@ -440,11 +439,6 @@ fn sign_in(cluster: &Cluster, namespace: &str) -> String {
     let mut config: Value = serde_json::from_str(&text).expect("kubectl prints JSON");
     config["users"][0]["user"] = json!({"token": token.trim()});
     config.to_string()
-}
-
-fn free_port() -> u16 {
-    let free = TcpListener::bind("0.0.0.0:0").and_then(|listener| listener.local_addr());
-    free.expect("there are free ports").port()
 }
 
 fn merge(into: &mut Value, patch: &Value) {

@@ -10,6 +10,7 @@ mod corpus;
 mod events;
 mod machine;
 mod pool;
+mod port;
 mod worker;
 
 pub use app::TestApp;

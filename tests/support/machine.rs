@@ -4,7 +4,7 @@ mod faults;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +18,7 @@ use assay_api::view::{ApplyRequest, RunRow, RunState, SeriesQuery, StreamEvent, 
 use assay_controller::secret::InstallationKey;
 use rustix::process::Signal;
 
-use crate::Corpus;
+use crate::{Corpus, port};
 
 pub use faults::{Processes, signal};
 
@@ -324,8 +324,7 @@ fn merge(view: &mut SweepView, runs: Vec<RunRow>) {
 
 /// Where a controller will listen, and who speaks to it.
 fn address() -> (SocketAddr, Client) {
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    let address = free.expect("loopback has free ports");
+    let address = SocketAddr::from(([127, 0, 0, 1], port::free()));
     (address, Client::new(&format!("http://{address}"), None).expect("it is a URL"))
 }
 
