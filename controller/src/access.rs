@@ -5,10 +5,13 @@ pub mod provider;
 pub mod rule;
 
 use assay_api::view::{ActorView, Role, TokenRequest, TokenSecret, TokenState, TokenView, Via};
+use assay_api::{KillPoint, kill_point};
+use axum::http::StatusCode;
 use sqlx::PgPool;
 
 use crate::http::Error;
 use crate::secret::{hash, make_secret};
+use crate::store::audit::{self, Asked};
 use crate::store::session::{self, Owner};
 use crate::store::token::{self, Shown};
 
@@ -111,16 +114,29 @@ async fn valid(db: &PgPool, hash: &[u8]) -> Result<Shown, Error> {
 /// # Errors
 /// 401: no such token counts.
 pub async fn log_in(db: &PgPool, token: &str) -> Result<(String, ActorView), Error> {
-    let shown = valid(db, &hash(token.trim())).await?;
-    let secret = open(db, &Owner::Token(shown.token_id)).await?;
-    Ok((secret, ActorView { name: shown.name, role: shown.role, via: Via::Session }))
+    let Shown { token_id, name, role, .. } = valid(db, &hash(token.trim())).await?;
+    let actor = ActorView { name, role, via: Via::Session };
+    let secret = open(db, (&actor, &Owner::Token(token_id)), "/session").await?;
+    Ok((secret, actor))
 }
 
+/// Opens a session, as the audit log has it first: the guard lets whoever logs in pass, as nobody yet.
+///
 /// # Errors
 /// The database does not answer.
-pub async fn open(db: &PgPool, owner: &Owner) -> Result<String, Error> {
+pub async fn open(
+    db: &PgPool,
+    (actor, owner): (&ActorView, &Owner),
+    path: &str,
+) -> Result<String, Error> {
+    let asked = Asked { actor: &actor.name, via: actor.via, action: "log_in", path };
+    let audit = audit::insert(db, asked).await?;
+    kill_point(KillPoint::AskedHandled);
     let secret = make_secret(SESSION_PREFIX);
     session::open(db, &hash(&secret), owner, SESSION_SECONDS).await?;
+    kill_point(KillPoint::HandledNoted);
+    let answer = (StatusCode::OK.as_u16(), Some(actor.role.word()));
+    audit::answered(db, audit, answer).await?;
     Ok(secret)
 }
 

@@ -142,13 +142,14 @@ fn datasets(
     Ok(datasets)
 }
 
-/// The run that its model comes from; the one that it goes on from is needed as well, and another.
-fn base(train: &TrainSpec, results: &[NeededResult], shorter: Option<Uuid>) -> Option<String> {
+/// What its model comes from. Another run that is needed as well is not meant: the shorter one that it
+/// goes on from, or itself where its weights are merged.
+fn base(train: &TrainSpec, results: &[NeededResult], other: Option<Uuid>) -> Option<String> {
     if let Model::From(folder) = &train.model {
         return Some(folder.clone());
     }
     let mut trained = results.iter().filter(|result| result.kind == "train");
-    trained.find(|result| Some(result.run_id) != shorter).map(|result| result.path.clone())
+    trained.find(|result| Some(result.run_id) != other).map(|result| result.path.clone())
 }
 
 /// The weights of a run, alone or merged with those that it was trained from.
@@ -168,9 +169,7 @@ fn scored_weights(
     let own = results.iter().find(is_own).ok_or_else(lost)?;
     let weights = |path: String, share| Weights { path, share };
     let Some(share) = merge else { return Ok(vec![weights(own.path.clone(), 1.0)]) };
-    let others: Vec<NeededResult> =
-        results.iter().filter(|result| result.run_id != own.run_id).cloned().collect();
-    let base = base(of, &others, None).ok_or_else(lost)?;
+    let base = base(of, results, Some(own.run_id)).ok_or_else(lost)?;
     Ok(vec![weights(base, 1.0 - share), weights(own.path.clone(), share)])
 }
 

@@ -69,7 +69,12 @@ impl Machine {
     #[must_use]
     pub fn switched_off(corpus: Corpus, options: Vec<String>) -> Self {
         let data = corpus.path().join("data");
-        let ((address, client), corpus) = (address(), Arc::new(corpus));
+        Self::of(Arc::new(corpus), data, options)
+    }
+
+    /// One that has started nothing, with an address of its own.
+    fn of(corpus: Arc<Corpus>, data: PathBuf, options: Vec<String>) -> Self {
+        let (address, client) = address();
         let (trap, environment, controller) = (None, Vec::new(), None);
         let (log, listener) = Default::default();
         Self {

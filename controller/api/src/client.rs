@@ -29,6 +29,12 @@ pub enum Error {
         "the token holds characters that no token has: was all of it copied, and nothing else?"
     )]
     Token,
+    #[error("cannot speak TLS with {url}: has this machine its certificates (`ca-certificates`)?")]
+    Tls {
+        url: String,
+        #[source]
+        source: reqwest::Error,
+    },
     #[error("no controller answers at {url}")]
     Unreachable {
         url: String,
@@ -68,7 +74,7 @@ impl Error {
             Self::Refused { status, .. } | Self::Strange { status, .. } => {
                 *status >= 500 || *status == 429 || *status == 408
             }
-            Self::Url { .. } | Self::Token | Self::Answer(_) => false,
+            Self::Url { .. } | Self::Tls { .. } | Self::Token | Self::Answer(_) => false,
         }
     }
 }
@@ -97,7 +103,7 @@ impl Connection {
         // a container need not have certificates where no TLS is spoken
         let is_tls = url.starts_with("https://");
         let builder = if is_tls { builder } else { builder.tls_certs_only([]) };
-        let http = builder.build().map_err(|source| unreachable(&url, source))?;
+        let http = builder.build().map_err(|source| Error::Tls { url: url.clone(), source })?;
         Ok(Self { url, http })
     }
 

@@ -59,6 +59,7 @@ points! {
     ReportsCommittedAnswered = "reports-committed-answered",
     FinishStoredCommitted = "finish-stored-committed",
     FinishCommittedAnswered = "finish-committed-answered",
+    FoldedTrimmed = "folded-trimmed",
     // What has ended is forgotten.
     EndedRenamed = "ended-renamed",
     RenamedRemoved = "renamed-removed",

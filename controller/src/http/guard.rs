@@ -122,7 +122,10 @@ pub(super) async fn guard(
     let operation = guard.operation(&request.method, path.as_str()).to_owned();
     match admit(&app, &request, &operation).await {
         Ok((caller, audit)) => {
-            request.extensions.insert(caller);
+            // whoever logs in is nobody yet
+            if let Some(caller) = caller {
+                request.extensions.insert(caller);
+            }
             let mut response = next.run(Request::from_parts(request, body)).await;
             let detail = response.extensions_mut().remove::<Detail>();
             if let Some(audit) = audit {
@@ -145,21 +148,15 @@ async fn admit(
     app: &App,
     request: &Parts,
     operation: &str,
-) -> Result<(Caller, Option<i64>), Error> {
+) -> Result<(Option<Caller>, Option<i64>), Error> {
     is_of_this_site(app, request)?;
-    let proof = proof(app, &request.headers);
-    let needs = needs(&request.method, operation);
-    let actor = match access::actor(&app.store.db, &app.access, proof.as_ref()).await {
-        Ok(actor) => actor,
-        // whoever may not ask has no business with it
-        Err(_) if needs == Needs::Nothing => nobody(),
-        Err(refusal) => return Err(refusal),
-    };
-    let (role, is_change) = match needs {
-        Needs::Nothing => return Ok((Caller { actor, proof }, None)),
+    let (role, is_change) = match needs(&request.method, operation) {
+        Needs::Nothing => return Ok((None, None)),
         Needs::Look(role) => (role, false),
         Needs::Change(role) => (role, true),
     };
+    let proof = proof(app, &request.headers);
+    let actor = access::actor(&app.store.db, &app.access, proof.as_ref()).await?;
     if actor.role < role {
         return Err(Error::Forbidden(format!(
             "{} is {} {}: this takes {} {role}",
@@ -170,12 +167,7 @@ async fn admit(
         )));
     }
     let audit = if is_change { Some(ask(app, request, &actor, operation).await?) } else { None };
-    Ok((Caller { actor, proof }, audit))
-}
-
-/// Known to nobody, for operations that need nothing.
-fn nobody() -> ActorView {
-    ActorView { name: String::new(), role: Role::Viewer, via: Via::Loopback }
+    Ok((Some(Caller { actor, proof }), audit))
 }
 
 const fn article(role: Role) -> &'static str {
@@ -246,8 +238,8 @@ fn is_this_machine(app: &App, host: &str) -> bool {
     is_loopback || named.is_some_and(|uri| uri.host() == Some(&name))
 }
 
-/// A token counts more than a cookie.
-fn proof(app: &App, headers: &HeaderMap) -> Option<Proof> {
+/// What a request shows of whoever asks. A token counts more than a cookie.
+pub(super) fn proof(app: &App, headers: &HeaderMap) -> Option<Proof> {
     let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     if let Some(token) = bearer.and_then(|value| value.strip_prefix("Bearer ")) {
         return Some(Proof::token(token.trim()));

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use assay_api::view::Via;
+use assay_api::view::{ActorView, Via};
 use axum::Router;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::http::header::SET_COOKIE;
-use axum::http::{HeaderMap, StatusCode};
 use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use serde::Deserialize;
@@ -15,16 +15,17 @@ use tracing::{info, warn};
 
 use super::Error;
 use super::extract::Query;
-use super::session::cookie;
+use super::session::{cookie, set_cookie};
 use crate::access::provider::Provider;
 use crate::access::{self, rule};
 use crate::app::App;
 use crate::secret::hash;
-use crate::store::audit::{self, Asked};
 use crate::store::login::{self, Login};
 use crate::store::session::Owner;
 
 const PATH_MAX: usize = 2_000;
+/// The cookie of a browser that is on its way.
+const STATE: &str = "assay-login";
 
 pub(super) fn router() -> Router<App> {
     Router::new().route("/auth/login", get(begin)).route("/auth/callback", get(finish))
@@ -63,9 +64,8 @@ struct From {
 
 /// The browser that began is the one that comes back: the cookie holds the word that the provider
 /// sends along.
-fn state_cookie(app: &App, state: &str, seconds: u32) -> String {
-    let secure = if app.access.is_secure() { "; Secure" } else { "" };
-    format!("assay-login={state}; Path=/auth; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
+fn state_cookie(app: &App, state: &str, seconds: i32) -> String {
+    set_cookie(app, (STATE, state), "/auth", seconds)
 }
 
 fn provider(app: &App) -> Result<Arc<Provider>, Error> {
@@ -84,7 +84,7 @@ async fn begin(State(app): State<App>, Query(from): Query<From>) -> Result<Respo
     let return_to = if is_page(&from.return_to) { from.return_to } else { "/".to_owned() };
     let login = Login { nonce: begun.nonce, verifier: begun.verifier, return_to };
     login::insert(&app.store.db, &hash(&begun.state), &login).await?;
-    let set = AppendHeaders([(SET_COOKIE, state_cookie(&app, &begun.state, 600))]);
+    let set = AppendHeaders([(SET_COOKIE, state_cookie(&app, &begun.state, login::SECONDS))]);
     Ok((set, Redirect::to(&begun.url)).into_response())
 }
 
@@ -110,7 +110,7 @@ async fn finish(
     Query(back): Query<Back>,
 ) -> Result<Response, Error> {
     let provider = provider(&app)?;
-    let held = super::guard::cookie_of(&headers, "assay-login");
+    let held = super::guard::cookie_of(&headers, STATE);
     if held.is_none_or(|held| held != back.state) {
         return Ok(Failure::Stale.into_response());
     }
@@ -131,11 +131,8 @@ async fn finish(
         return Ok(Failure::NoRole.into_response());
     };
     let person = Owner::Person { name: name.clone(), role };
-    let secret = access::open(&app.store.db, &person).await?;
-    let asked = Asked { actor: &name, via: Via::Session, action: "log_in", path: "/auth/callback" };
-    let audit = audit::insert(&app.store.db, asked).await?;
-    let answer = (StatusCode::SEE_OTHER.as_u16(), Some(role.word()));
-    audit::answered(&app.store.db, audit, answer).await?;
+    let actor = ActorView { name, role, via: Via::Session };
+    let secret = access::open(&app.store.db, (&actor, &person), "/auth/callback").await?;
     let set = AppendHeaders([
         (SET_COOKIE, cookie(&app, &secret, access::SESSION_SECONDS)),
         (SET_COOKIE, state_cookie(&app, "", 0)),

@@ -6,7 +6,7 @@ use anyhow::Context;
 use assay_api::RunId;
 use assay_series::{
     Bucket, Chunk, Levels, Points, merge, narrowest, pack, pack_buckets, rebuild, rebuilt_from,
-    row_of, unpack, unpack_buckets,
+    row_of, unpack_buckets,
 };
 use sqlx::PgConnection;
 
@@ -31,9 +31,7 @@ enum Change {
 pub async fn fold(tx: &mut PgConnection, run: RunId) -> anyhow::Result<()> {
     let mut reported: BTreeMap<(i64, i32), Vec<Chunk>> = BTreeMap::new();
     for batch in report::tail(&mut *tx, &[run.0], Pick::All).await? {
-        let points = unpack(&batch.points)?;
-        let chunk = whole(batch.attempt, points);
-        reported.entry((batch.series_id, batch.attempt)).or_default().push(chunk);
+        reported.entry((batch.series_id, batch.attempt)).or_default().push(batch.unpack()?);
     }
     if !reported.is_empty() {
         let mut from: BTreeMap<i64, i64> = BTreeMap::new();
@@ -68,11 +66,6 @@ pub async fn hide(
     Ok(!from.is_empty())
 }
 
-fn whole(attempt: i32, points: Points) -> Chunk {
-    let Points { steps, values, times } = points;
-    Chunk { attempt: attempt.unsigned_abs(), visible_to: None, steps, values, times }
-}
-
 fn first_step(chunks: &[Chunk]) -> i64 {
     chunks.iter().filter_map(|chunk| chunk.steps.first()).min().copied().unwrap_or(0)
 }
@@ -91,8 +84,7 @@ async fn join(
     let mut gone: BTreeSet<(i64, i32, i64)> = BTreeSet::new();
     for row in chunk::joined_by(&mut *tx, &new).await? {
         gone.insert((row.series_id, row.attempt, row.step_first));
-        let points = unpack(&row.points)?;
-        stored.entry((row.series_id, row.attempt)).or_default().push(whole(row.attempt, points));
+        stored.entry((row.series_id, row.attempt)).or_default().push(row.unpack()?);
     }
     let mut rows = Vec::new();
     for (key, chunks) in reported {

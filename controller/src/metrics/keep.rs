@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use assay_api::{KillPoint, kill_point};
 use tracing::warn;
 
 use super::fold;
@@ -40,6 +41,7 @@ pub async fn keep(app: &App, kept: Duration) -> anyhow::Result<()> {
         }
         tx.commit().await?;
     }
+    kill_point(KillPoint::FoldedTrimmed);
     let mut tx = app.store.db.begin().await?;
     report::trim(&mut tx, kept.as_secs_f64()).await?;
     tx.commit().await?;

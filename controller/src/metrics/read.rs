@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use assay_api::SweepId;
 use assay_api::view::{SeriesAnswer, SeriesPoints, SeriesQuery};
 use assay_series::{
-    Bucket, Buckets, Chunk, Piece, Points, downsample, draw, merge, narrower, unpack,
-    unpack_buckets, width_for,
+    Bucket, Buckets, Chunk, Piece, Points, downsample, draw, merge, narrower, unpack_buckets,
+    width_for,
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -70,10 +70,7 @@ async fn tails(
 fn by_series(batches: Vec<Batch>) -> anyhow::Result<BTreeMap<i64, Vec<Chunk>>> {
     let mut series: BTreeMap<i64, Vec<Chunk>> = BTreeMap::new();
     for batch in batches {
-        let Points { steps, values, times } = unpack(&batch.points)?;
-        let attempt = batch.attempt.unsigned_abs();
-        let chunk = Chunk { attempt, visible_to: None, steps, values, times };
-        series.entry(batch.series_id).or_default().push(chunk);
+        series.entry(batch.series_id).or_default().push(batch.unpack()?);
     }
     Ok(series)
 }

@@ -3,7 +3,7 @@
 use sqlx::PgExecutor;
 
 /// How long a person may take to say who they are.
-const SECONDS: f64 = 600.0;
+pub const SECONDS: i32 = 600;
 
 /// What one of them must come back with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub async fn insert(
         login.nonce,
         login.verifier,
         login.return_to,
-        SECONDS,
+        f64::from(SECONDS),
     )
     .execute(db)
     .await?;

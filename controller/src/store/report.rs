@@ -3,6 +3,7 @@
 
 use assay_api::worker::{Progress, Report};
 use assay_api::{RunId, SweepId};
+use assay_series::{Chunk, Damaged, Points};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
@@ -97,6 +98,16 @@ pub struct Batch {
     pub series_id: i64,
     /// Packed.
     pub points: Vec<u8>,
+}
+
+impl Batch {
+    /// # Errors
+    /// The stored bytes are damaged.
+    pub fn unpack(&self) -> Result<Chunk, Damaged> {
+        let Points { steps, values, times } = assay_series::unpack(&self.points)?;
+        // hidden points are folded first, so what is not folded counts in full
+        Ok(Chunk { attempt: self.attempt.unsigned_abs(), visible_to: None, steps, values, times })
+    }
 }
 
 struct Row {

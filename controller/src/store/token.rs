@@ -21,11 +21,6 @@ struct Row {
 
 impl From<Row> for TokenView {
     fn from(row: Row) -> Self {
-        let state = match (row.is_revoked, row.is_expired) {
-            (true, _) => TokenState::Revoked,
-            (false, true) => TokenState::Expired,
-            (false, false) => TokenState::Valid,
-        };
         Self {
             token_id: row.token_id,
             name: row.name,
@@ -35,8 +30,16 @@ impl From<Row> for TokenView {
             expires_at: row.expires_at,
             last_used_at: row.last_used_at,
             previous_until: row.previous_until,
-            state,
+            state: state(row.is_revoked, row.is_expired),
         }
+    }
+}
+
+const fn state(is_revoked: bool, is_expired: bool) -> TokenState {
+    match (is_revoked, is_expired) {
+        (true, _) => TokenState::Revoked,
+        (false, true) => TokenState::Expired,
+        (false, false) => TokenState::Valid,
     }
 }
 
@@ -163,11 +166,7 @@ pub async fn of_hash(db: impl PgExecutor<'_>, hash: &[u8]) -> Result<Option<Show
         token_id: row.token_id,
         name: row.name,
         role: role(&row.role),
-        state: match (row.is_revoked, row.is_expired) {
-            (true, _) => TokenState::Revoked,
-            (false, true) => TokenState::Expired,
-            (false, false) => TokenState::Valid,
-        },
+        state: state(row.is_revoked, row.is_expired),
         is_replaced: row.is_replaced,
     }))
 }

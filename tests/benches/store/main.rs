@@ -2,7 +2,7 @@
 //!
 //! `make bench` prints the figures and adds them to `target/bench.json`. Words choose some of them:
 //!
-//!     tests/with-postgres --durable cargo bench --profile dev -p assay-tests --bench store -- query wake
+//!     tests/with-postgres --durable cargo bench --profile dev --workspace --bench store -- query wake
 //!
 //! Clients, server and database share the machine's processors. Where `ASSAY_MLFLOW` names
 //! `MLflow`'s program, its server is measured in turns with ours, by the same clients.

@@ -8,7 +8,7 @@ use assay_api::process::{PROCESS_FILE, ProcessFile};
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::postgres::PgConnectOptions;
 
-use super::{Machine, address, tell};
+use super::{Machine, tell};
 
 /// Kill points of a start; more deaths than these are the program's own.
 const STARTS_MAX: usize = 3;
@@ -162,22 +162,9 @@ impl Machine {
     /// If loopback has no free port.
     #[must_use]
     pub fn beside(&self) -> Self {
-        let (address, client) = address();
-        let (corpus, data) = (self.corpus.clone(), self.data.clone());
-        let (options, environment) = (self.options.clone(), self.environment.clone());
-        let (trap, controller, log, listener) = Default::default();
-        Self {
-            corpus,
-            data,
-            address,
-            options,
-            trap,
-            environment,
-            controller,
-            log,
-            listener,
-            client,
-        }
+        let mut machine = Self::of(self.corpus.clone(), self.data.clone(), self.options.clone());
+        machine.environment = self.environment.clone();
+        machine
     }
 
     /// For the next controllers, and all that they start.
