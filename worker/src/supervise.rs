@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
 use anyhow::Context;
-use assay_api::process::{EXIT_FILE, ExitFile, PROCESS_FILE, ProcessFile, ProcessId};
+use assay_api::process::{EXIT_FILE, ExitFile, OUTPUT_FILE, PROCESS_FILE, ProcessFile, ProcessId};
 use assay_api::{KillPoint, kill_point};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process, setsid};
@@ -87,18 +87,15 @@ async fn supervise(scratch: &Path, program: &[OsString]) -> anyhow::Result<ExitS
 
 async fn begin(scratch: &Path, program: &[OsString]) -> anyhow::Result<Child> {
     let (name, arguments) = program.split_first().context("no program was named")?;
-    let output = |file| {
-        let mut options = OpenOptions::new();
-        options.create(true).append(true).open(scratch.join(file))
-    };
+    let output = OpenOptions::new().create(true).append(true).open(scratch.join(OUTPUT_FILE))?;
     kill_point(KillPoint::LockedSpawned);
     let mut child = Command::new("/bin/sh")
         .args(["-c", GATE])
         .arg(name)
         .args(arguments)
         .stdin(Stdio::piped())
-        .stdout(output("stdout.log")?)
-        .stderr(output("stderr.log")?)
+        .stdout(output.try_clone()?)
+        .stderr(output)
         .spawn()
         .context("cannot start /bin/sh")?;
     kill_point(KillPoint::WorkerSpawnedNamed);

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 pub const PROCESS_FILE: &str = "worker.json";
 /// Holds an [`ExitFile`]; written once it has ended.
 pub const EXIT_FILE: &str = "exit.json";
+/// What the worker printed, to either of its streams.
+pub const OUTPUT_FILE: &str = "output.log";
 
 /// Who runs an attempt on this machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -21,7 +21,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
-use assay_api::process::{EXIT_FILE, ExitFile, PROCESS_FILE, ProcessFile};
+use assay_api::process::{EXIT_FILE, ExitFile, OUTPUT_FILE, PROCESS_FILE, ProcessFile};
 use assay_api::sweep::Resources;
 use assay_api::view::PoolKind;
 use assay_api::worker::env;
@@ -33,8 +33,8 @@ use uuid::Uuid;
 use super::{AttemptKey, Claims, LAST_WORDS, Left, Order, Pool, Refusal, Seen, Stop};
 
 const NAME: &str = "local";
-/// What an attempt's processes print.
-const OUTPUT: &str = "supervisor.log";
+/// What the parent of an attempt's worker prints.
+const PARENTS_OUTPUT: &str = "supervisor.log";
 
 #[derive(Debug)]
 pub struct LocalPool {
@@ -103,7 +103,7 @@ impl LocalPool {
         }
         fs::create_dir_all(&folder)?;
         kill_point(KillPoint::FolderMadeSpawned);
-        let output = fs::File::create(folder.join(OUTPUT))?;
+        let output = fs::File::create(folder.join(PARENTS_OUTPUT))?;
         let mut command = Command::new(&self.worker);
         command
             .args(["supervise", "--"])
@@ -170,6 +170,12 @@ fn see(folder: &Path) -> anyhow::Result<Option<AttemptSeen>> {
     let exit = read::<ExitFile>(&folder.join(EXIT_FILE))?;
     let exit = exit.map_or(Exit::Unknown, |exit| process::exit(&exit));
     Ok(Some(AttemptSeen::Ended { exit }))
+}
+
+/// Of the worker, or of its parent if that could not start it.
+fn last_words(folder: &Path) -> anyhow::Result<Vec<String>> {
+    let words = tail(&folder.join(OUTPUT_FILE))?;
+    if words.is_empty() { tail(&folder.join(PARENTS_OUTPUT)) } else { Ok(words) }
 }
 
 /// The last lines of a file.
@@ -305,9 +311,8 @@ impl Pool for LocalPool {
     }
 
     fn last_words(&self, key: AttemptKey) -> BoxFuture<'_, anyhow::Result<Vec<String>>> {
-        Box::pin(
-            async move { tokio::task::block_in_place(|| tail(&self.folder(key).join(OUTPUT))) },
-        )
+        let folder = self.folder(key);
+        Box::pin(async move { tokio::task::block_in_place(|| last_words(&folder)) })
     }
 
     fn storage_elsewhere(&self) -> Option<String> {
