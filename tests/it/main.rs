@@ -16,6 +16,8 @@ mod leader;
 mod limits;
 mod live;
 mod metrics;
+mod outage;
+mod output;
 mod outside;
 mod pause;
 mod remarks;

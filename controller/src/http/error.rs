@@ -3,10 +3,13 @@
 use assay_api::view::{FileError, Problem};
 use assay_api::worker::limits::Unfit;
 use axum::Json;
-use axum::http::header::WWW_AUTHENTICATE;
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use tracing::error;
+use tracing::{error, warn};
+
+/// Seconds. A server of Postgres that restarts takes a few.
+const AWAY_SECONDS: u32 = 5;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -40,6 +43,9 @@ pub enum Error {
     /// Whoever asks may not.
     #[error("{0}")]
     Forbidden(String),
+    /// The database is not there now. What was asked for may have been stored, if it went in the middle.
+    #[error("the database does not answer: ask again once it does")]
+    Away(#[source] anyhow::Error),
     /// The log has it all, the client nothing.
     #[error("internal error: see the controller's log")]
     Internal(#[source] anyhow::Error),
@@ -57,6 +63,7 @@ impl Error {
             Self::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "busy"),
             Self::Unauthorized | Self::LoggedOut(_) => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::Away(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
     }
@@ -64,8 +71,14 @@ impl Error {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        if let Self::Internal(source) = &self {
-            error!(error = format!("{source:#}"), "a request failed: {source:#}");
+        match &self {
+            Self::Internal(source) => {
+                error!(error = format!("{source:#}"), "a request failed: {source:#}");
+            }
+            Self::Away(source) => {
+                warn!(error = format!("{source:#}"), "no database for a request: {source:#}");
+            }
+            _ => (),
         }
         let (status, kind) = self.kind();
         let error = self.to_string();
@@ -74,6 +87,9 @@ impl IntoResponse for Error {
         if status == StatusCode::UNAUTHORIZED {
             // RFC 9110, 11.6.1: how to show who one is
             return (status, [(WWW_AUTHENTICATE, "Bearer")], problem).into_response();
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            return (status, [(RETRY_AFTER, AWAY_SECONDS.to_string())], problem).into_response();
         }
         (status, problem).into_response()
     }
@@ -98,12 +114,25 @@ pub(super) async fn unknown_method(method: Method, uri: Uri) -> Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        Self::Internal(error.into())
+        Self::from(anyhow::Error::from(error))
     }
 }
 
 impl From<anyhow::Error> for Error {
     fn from(error: anyhow::Error) -> Self {
-        Self::Internal(error)
+        let is_away = error.chain().filter_map(|cause| cause.downcast_ref()).any(is_away);
+        if is_away { Self::Away(error) } else { Self::Internal(error) }
+    }
+}
+
+/// No fault of a query: there is no server, or none that takes queries now.
+fn is_away(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+        // PostgreSQL's classes of errors: 08, the connection; 57P, an operator's intervention
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| code.starts_with("08") || code.starts_with("57P"))
+        }
+        _ => false,
     }
 }

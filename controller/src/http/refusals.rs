@@ -24,7 +24,10 @@ fn add_to(operation: &mut Operation, of_people: bool) {
             RefOr::Ref(_) => false,
         })
     };
-    let mut refusals = vec![("500", "A fault of the controller's own: its log has it")];
+    let mut refusals = vec![
+        ("500", "A fault of the controller's own: its log has it"),
+        ("503", "The database does not answer: ask again once it does"),
+    ];
     if of_people {
         refusals.extend([
             ("401", "Nobody that is known asks"),

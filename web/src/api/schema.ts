@@ -1757,6 +1757,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     schedule_loop: {
@@ -1803,6 +1812,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     list_pools: {
@@ -1842,6 +1860,15 @@ export interface operations {
             };
             /** @description A fault of the controller's own: its log has it */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1905,6 +1932,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     cancel_run: {
@@ -1960,6 +1996,15 @@ export interface operations {
             };
             /** @description A fault of the controller's own: its log has it */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2053,6 +2098,15 @@ export interface operations {
             };
             /** @description A fault of the controller's own: its log has it */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2163,6 +2217,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     include_run: {
@@ -2219,6 +2282,15 @@ export interface operations {
             };
             /** @description A fault of the controller's own: its log has it */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2290,6 +2362,15 @@ export interface operations {
             };
             /** @description A fault of the controller's own: its log has it */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2392,6 +2473,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     remove_note: {
@@ -2440,6 +2530,15 @@ export interface operations {
             };
             /** @description A fault of the controller's own: its log has it */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2541,6 +2640,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     retry_run: {
@@ -2596,6 +2704,15 @@ export interface operations {
             };
             /** @description A fault of the controller's own: its log has it */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2666,6 +2783,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     untag_run: {
@@ -2722,6 +2848,15 @@ export interface operations {
             };
             /** @description A fault of the controller's own: its log has it */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2814,6 +2949,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     show_session: {
@@ -2853,6 +2997,15 @@ export interface operations {
             };
             /** @description A fault of the controller's own: its log has it */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2945,6 +3098,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     log_out: {
@@ -2982,6 +3144,15 @@ export interface operations {
             };
             /** @description A fault of the controller's own: its log has it */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3028,6 +3199,15 @@ export interface operations {
             };
             /** @description A fault of the controller's own: its log has it */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3120,6 +3300,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     plan_sweep: {
@@ -3205,6 +3394,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     show_sweep: {
@@ -3255,6 +3453,15 @@ export interface operations {
             };
             /** @description A fault of the controller's own: its log has it */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3339,6 +3546,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     cancel_sweep: {
@@ -3387,6 +3603,15 @@ export interface operations {
             };
             /** @description A fault of the controller's own: its log has it */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3444,6 +3669,15 @@ export interface operations {
             };
             /** @description A fault of the controller's own: its log has it */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3555,6 +3789,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     pause_sweep: {
@@ -3615,6 +3858,15 @@ export interface operations {
             };
             /** @description A fault of the controller's own: its log has it */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3717,6 +3969,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     resume_sweep: {
@@ -3765,6 +4026,15 @@ export interface operations {
             };
             /** @description A fault of the controller's own: its log has it */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3852,6 +4122,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     tag_sweep: {
@@ -3924,6 +4203,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     untag_sweep: {
@@ -3988,6 +4276,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     list_tokens: {
@@ -4027,6 +4324,15 @@ export interface operations {
             };
             /** @description A fault of the controller's own: its log has it */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4128,6 +4434,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     revoke_token: {
@@ -4177,6 +4492,15 @@ export interface operations {
             };
             /** @description A fault of the controller's own: its log has it */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4282,6 +4606,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     finish_worker: {
@@ -4357,6 +4690,15 @@ export interface operations {
             };
             /** @description A fault of the controller's own: its log has it */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4448,6 +4790,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     start_worker: {
@@ -4525,6 +4876,15 @@ export interface operations {
             };
             /** @description A fault of the controller's own: its log has it */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
