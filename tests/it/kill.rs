@@ -4,6 +4,7 @@
 
 mod away;
 mod clock;
+mod damage;
 mod dice;
 mod disk;
 mod leaders;

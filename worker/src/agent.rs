@@ -16,7 +16,7 @@ use assay_api::worker::{
 };
 use assay_api::{InstanceId, KillPoint, kill_point};
 use assay_trainer::data::{self, Dataset};
-use assay_trainer::{Inputs, Outcome, SEMANTICS, Shorter, checkpoint};
+use assay_trainer::{Inputs, Outcome, SEMANTICS, Shorter, TrainError, checkpoint};
 use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -75,12 +75,12 @@ pub fn run(attempt: &Attempt) -> anyhow::Result<i32> {
 
     kill_point(KillPoint::AnsweredWorks);
     let resume = answer.resume.as_ref().map(|f| checkpoint::folder(&run_folder, f.attempt, f.step));
-    shared.carry(carried(resume.as_deref())?);
+    let place = Place { attempt, storage, run_folder, resume };
+    let carried = place.carried().map(|reports| shared.carry(reports));
     let lease = Duration::from_millis(answer.lease.lease_ms);
     runtime.spawn(reporter::send(shared.clone(), client.clone(), instance, lease));
 
-    let place = Place { attempt, storage, run_folder, resume };
-    let finish = work(&answer, &place, &shared);
+    let finish = work(&answer, &place, carried, &shared);
     Ok(end(&runtime, &client, (instance, &shared), finish))
 }
 
@@ -92,31 +92,57 @@ struct Place<'a> {
     resume: Option<PathBuf>,
 }
 
-/// Reports of earlier attempts that the checkpoint carries.
-fn carried(resume: Option<&Path>) -> anyhow::Result<Vec<Carried>> {
-    let Some(folder) = resume else { return Ok(Vec::new()) };
-    let bytes = checkpoint::carried(folder)?;
-    if bytes.is_empty() {
-        return Ok(Vec::new());
+impl Place<'_> {
+    /// Reports of earlier attempts that the checkpoint carries.
+    fn carried(&self) -> Result<Vec<Carried>, Failure> {
+        let Some(folder) = &self.resume else { return Ok(Vec::new()) };
+        let bytes = checkpoint::carried(folder).map_err(|error| self.failure(error.into(), 0))?;
+        if bytes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let reports = serde_json::from_slice(&bytes).context("the checkpoint carries no reports");
+        reports.map_err(|error| Failure { error, is_final: false, step: 0 })
     }
-    serde_json::from_slice(&bytes).context("the checkpoint carries reports that are none")
+
+    /// A checkpoint that cannot be gone on from is not to be picked again.
+    fn failure(&self, error: TrainError, step: u64) -> Failure {
+        let is_final = error.is_final();
+        let told = match error.unusable() {
+            Some(folder) if self.resume.as_deref() == Some(folder) => {
+                match checkpoint::set_aside(folder) {
+                    Ok(()) => {
+                        "it is set aside, and the next attempt goes on from the one before it"
+                    }
+                    Err(_) => "it cannot be set aside: delete the folder, and retry",
+                }
+            }
+            Some(_) => "restore its files from a copy, or train that run again",
+            None => return Failure { error: error.into(), is_final, step },
+        };
+        Failure { error: anyhow::anyhow!("{error}; {told}"), is_final, step }
+    }
 }
 
 /// None: asked to stop at once.
-fn work(answer: &StartAnswer, place: &Place<'_>, shared: &Arc<Shared>) -> Option<Finish> {
+fn work(
+    answer: &StartAnswer,
+    place: &Place<'_>,
+    carried: Result<(), Failure>,
+    shared: &Arc<Shared>,
+) -> Option<Finish> {
     let steps = match &answer.spec {
         RunSpec::Prepare(_) | RunSpec::Evaluate(_) => 0,
         RunSpec::Train(spec) => spec.train.steps(),
     };
     let number = place.attempt.attempt;
     let mut recorder = Recorder::new(shared.clone(), number, &place.storage, steps);
-    let done = match &answer.spec {
+    let done = carried.and_then(|()| match &answer.spec {
         RunSpec::Prepare(spec) => prepare(spec, &answer.point, place, &mut recorder, shared),
         RunSpec::Train(spec) => train(spec, answer, place, &mut recorder),
         RunSpec::Evaluate(EvaluateSpec { of, .. }) => {
             score(of, answer, place, &mut recorder, shared)
         }
-    };
+    });
     let finish = match done {
         Ok(finish) => finish,
         Err(Failure { error, is_final, step }) => {
@@ -213,10 +239,8 @@ fn train(
         threads: spec.train.devices as usize,
         memory: memory::limit(),
     };
-    let outcome = assay_trainer::train(spec, &inputs, recorder).map_err(|error| {
-        let (is_final, step) = (error.is_final(), recorder.step());
-        Failure { error: error.into(), is_final, step }
-    })?;
+    let outcome = assay_trainer::train(spec, &inputs, recorder)
+        .map_err(|error| place.failure(error, recorder.step()))?;
     Ok(match outcome {
         Outcome::Finished { step, checkpoint, tokens } => {
             let path = relative(&place.storage, &checkpoint);
@@ -271,10 +295,8 @@ fn score(
         threads: spec.train.devices as usize,
         memory: memory::limit(),
     };
-    let done = assay_trainer::score(spec, &weights, &inputs, recorder).map_err(|error| {
-        let is_final = error.is_final();
-        Failure { error: error.into(), is_final, step: 0 }
-    })?;
+    let done = assay_trainer::score(spec, &weights, &inputs, recorder)
+        .map_err(|error| place.failure(error, 0))?;
     Ok(match done {
         Some(step) => {
             Some(Finish::Succeeded { step, path, fingerprint: result_key(answer), tokens: 0 })

@@ -4,6 +4,9 @@
 //! `manifest.json` with every file's size and SHA-256, by a rename as well. So whoever finds a
 //! manifest finds everything it lists, whatever was killed when; a folder without one is rubbish
 //! that [`prune`] clears. Deleting goes the other way round: the manifest first.
+//!
+//! What is read again is held to the manifest first, and the manifest to a checksum of its own: disks and
+//! copies lose bits.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -15,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use crate::data::hex;
 use crate::divergence::Skips;
 use crate::engine::{State, Tensors};
 use crate::hugging_face::{CONFIG, WEIGHTS};
@@ -25,15 +29,21 @@ pub const MANIFEST: &str = "manifest.json";
 pub const OPTIMIZER: &str = "optimizer.safetensors";
 /// What the watcher laid in: opaque here.
 pub const CARRIED: &str = "carried";
+/// A manifest whose checkpoint turned out to be damaged.
+const SET_ASIDE: &str = "manifest.damaged.json";
 const PARTIAL: &str = "partial";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     #[error("cannot {doing} {}", path.display())]
     Io { doing: &'static str, path: PathBuf, source: io::Error },
-    #[error("{} is no checkpoint that can be used: {problem}", folder.display())]
+    /// Not what was written.
+    #[error("the checkpoint in {} is damaged: {problem}", folder.display())]
     Damaged { folder: PathBuf, problem: String },
+    /// Written by a program whose checkpoints differ.
+    #[error("the checkpoint in {} has format {found}, this program reads {FORMAT}", folder.display())]
+    Format { folder: PathBuf, found: u32 },
 }
 
 /// What the files hold, and what the loop needs beside them to go on.
@@ -44,8 +54,25 @@ pub struct Manifest {
     pub semantics: u32,
     /// SHA-256 of what is trained: another spec cannot go on from here.
     pub spec: String,
+    /// The fingerprint of each source's data: other data cannot either.
+    pub data: BTreeMap<String, String>,
     pub progress: Progress,
     pub files: BTreeMap<String, FileEntry>,
+}
+
+/// The file: the manifest, and the SHA-256 of its JSON.
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    checksum: String,
+    #[serde(flatten)]
+    manifest: Manifest,
+}
+
+impl Manifest {
+    fn checksum(&self) -> String {
+        let text = serde_json::to_vec(self).expect("a manifest has string keys and whole numbers");
+        hex(&Sha256::digest(text))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +96,7 @@ pub struct Progress {
 #[derive(Debug)]
 pub struct Contents<'a> {
     pub spec: &'a str,
+    pub data: &'a BTreeMap<String, String>,
     pub progress: &'a Progress,
     pub state: &'a State,
     pub config: &'a Map<String, Value>,
@@ -138,11 +166,13 @@ fn try_to_write(folder: &Path, contents: &Contents<'_>) -> Result<u64, Checkpoin
         format: FORMAT,
         semantics: crate::SEMANTICS,
         spec: contents.spec.to_owned(),
+        data: contents.data.clone(),
         progress: contents.progress.clone(),
         files,
     };
+    let sealed = Sealed { checksum: manifest.checksum(), manifest };
     let beside = folder.join(MANIFEST).with_extension(PARTIAL);
-    write_file(&beside, &|to| Ok(serde_json::to_writer_pretty(to, &manifest)?))
+    write_file(&beside, &|to| Ok(serde_json::to_writer_pretty(to, &sealed)?))
         .map_err(io_error("write", &beside))?;
     kill_point(KillPoint::ManifestWrittenNamed);
     fs::rename(&beside, folder.join(MANIFEST)).map_err(io_error("rename", &beside))?;
@@ -151,36 +181,73 @@ fn try_to_write(folder: &Path, contents: &Contents<'_>) -> Result<u64, Checkpoin
 }
 
 /// The manifest of a complete checkpoint, after every file's size and SHA-256 were compared with it.
+///
+/// # Errors
+/// A file is not what was written, or cannot be read.
 pub fn verify(folder: &Path) -> Result<Manifest, CheckpointError> {
+    let manifest = manifest(folder)?;
+    for (name, expected) in &manifest.files {
+        let path = folder.join(name);
+        let found = File::open(&path).and_then(read_entry);
+        hold(folder, name, &found.map_err(lost(folder, name))?, expected)?;
+    }
+    Ok(manifest)
+}
+
+/// The manifest, held to its checksum.
+fn manifest(folder: &Path) -> Result<Manifest, CheckpointError> {
     let damaged = |problem| CheckpointError::Damaged { folder: folder.to_owned(), problem };
-    let path = folder.join(MANIFEST);
-    let text = match fs::read_to_string(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(damaged(format!("it has no {MANIFEST}")));
-        }
-        read => read.map_err(io_error("read", &path))?,
-    };
-    let manifest: Manifest =
-        serde_json::from_str(&text).map_err(|error| damaged(format!("{MANIFEST}: {error}")))?;
-    if manifest.format != FORMAT {
-        return Err(damaged(format!("it has format {}, not {FORMAT}", manifest.format)));
+    let bytes = fs::read(folder.join(MANIFEST)).map_err(lost(folder, MANIFEST))?;
+    // before anything else is believed: another format may have other fields
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    let unreadable = |error: serde_json::Error| damaged(format!("{MANIFEST}: {error}"));
+    let Format { format: found } = serde_json::from_slice(&bytes).map_err(unreadable)?;
+    if found != FORMAT {
+        return Err(CheckpointError::Format { folder: folder.to_owned(), found });
+    }
+    let Sealed { checksum, manifest } = serde_json::from_slice(&bytes).map_err(unreadable)?;
+    if manifest.checksum() != checksum {
+        return Err(damaged(format!("{MANIFEST} is not what its checksum says")));
     }
     for name in [WEIGHTS, OPTIMIZER, CONFIG, CARRIED] {
         if !manifest.files.contains_key(name) {
             return Err(damaged(format!("{MANIFEST} does not list {name}")));
         }
     }
-    for (name, expected) in &manifest.files {
-        let path = folder.join(name);
-        let found = read_entry(&path).map_err(io_error("read", &path))?;
-        if found != *expected {
-            return Err(damaged(format!("{name} is not what the manifest says")));
-        }
-    }
     Ok(manifest)
 }
 
+fn hold(
+    folder: &Path,
+    name: &str,
+    found: &FileEntry,
+    expected: &FileEntry,
+) -> Result<(), CheckpointError> {
+    if found == expected {
+        return Ok(());
+    }
+    let problem = format!("{name} is not what the manifest says");
+    Err(CheckpointError::Damaged { folder: folder.to_owned(), problem })
+}
+
+/// A file that is missing was there once.
+fn lost(folder: &Path, name: &str) -> impl FnOnce(io::Error) -> CheckpointError {
+    let (folder, name) = (folder.to_owned(), name.to_owned());
+    move |error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            CheckpointError::Damaged { folder, problem: format!("{name} is missing") }
+        }
+        _ => io_error("read", &folder.join(name))(error),
+    }
+}
+
 /// Reads what the optimizer needs to go on.
+///
+/// # Errors
+/// The file cannot be read, or is no safetensors file.
 pub fn optimizer(folder: &Path) -> Result<Tensors, CheckpointError> {
     safetensors::read(&folder.join(OPTIMIZER)).map_err(|error| CheckpointError::Damaged {
         folder: folder.to_owned(),
@@ -188,10 +255,27 @@ pub fn optimizer(folder: &Path) -> Result<Tensors, CheckpointError> {
     })
 }
 
-/// What the watcher laid in.
+/// What the watcher laid in, held to the manifest.
+///
+/// # Errors
+/// It is not what was written, or cannot be read.
 pub fn carried(folder: &Path) -> Result<Vec<u8>, CheckpointError> {
-    let path = folder.join(CARRIED);
-    fs::read(&path).map_err(io_error("read", &path))
+    let manifest = manifest(folder)?;
+    let bytes = fs::read(folder.join(CARRIED)).map_err(lost(folder, CARRIED))?;
+    let found = FileEntry { bytes: bytes.len() as u64, sha256: hex(&Sha256::digest(&bytes)) };
+    hold(folder, CARRIED, &found, &manifest.files[CARRIED])?;
+    Ok(bytes)
+}
+
+/// Makes a checkpoint be found no more; [`clear_unfinished`] clears what is left. Only the run's current
+/// attempt may call this.
+///
+/// # Errors
+/// Its manifest cannot be renamed.
+pub fn set_aside(folder: &Path) -> Result<(), CheckpointError> {
+    fs::rename(folder.join(MANIFEST), folder.join(SET_ASIDE))
+        .map_err(io_error("set aside", folder))?;
+    sync_folder(folder)
 }
 
 /// Every complete checkpoint of a run, by attempt and step. No folder, no checkpoints.
@@ -294,7 +378,7 @@ impl<W> Hashing<W> {
     }
 
     fn entry(self) -> FileEntry {
-        FileEntry { bytes: self.bytes, sha256: crate::data::hex(&self.hash.finalize()) }
+        FileEntry { bytes: self.bytes, sha256: hex(&self.hash.finalize()) }
     }
 }
 
@@ -309,8 +393,7 @@ fn write_file(
     Ok(to.entry())
 }
 
-fn read_entry(path: &Path) -> io::Result<FileEntry> {
-    let mut file = File::open(path)?;
+fn read_entry(mut file: File) -> io::Result<FileEntry> {
     let mut hashing = Hashing::new(io::sink());
     let mut buffer = vec![0; 1 << 16];
     loop {

@@ -35,28 +35,27 @@ pub(crate) struct Opened<'a> {
 
 pub(crate) fn open<'a>(spec: &TrainSpec, inputs: &'a Inputs) -> Result<Opened<'a>, TrainError> {
     check(spec, inputs)?;
-    let shorter = inputs.extends.as_ref().map(|shorter| &shorter.checkpoint);
-    let model = match inputs.resume.as_ref().or(shorter) {
+    let earlier = match (&inputs.resume, &inputs.extends) {
+        (Some(folder), _) => Some((folder, resumable(spec, inputs, folder)?)),
+        (None, Some(shorter)) => Some((&shorter.checkpoint, continued(spec, inputs, shorter)?)),
+        (None, None) => None,
+    };
+    let model = match earlier {
         // A checkpoint holds all of its model: what it once began from need not exist any more.
-        Some(folder) => hugging_face::load(folder).map_err(TrainError::Base)?,
+        Some((folder, _)) => hugging_face::load(folder).map_err(TrainError::Base)?,
         None => begin(spec, inputs)?,
     };
     let (mut engine, exam, Loaded { config, json, weights }) = engine(spec, inputs, model)?;
     let (mut progress, mut saved) = (Progress::default(), None);
-    match (&inputs.resume, &inputs.extends) {
-        (Some(folder), _) => {
-            progress = resumable(spec, folder)?;
-            let state = State { weights, optimizer: checkpoint::optimizer(folder)? };
-            engine.load(&state).map_err(TrainError::Engine)?;
+    if let Some((folder, reached)) = earlier {
+        progress = reached;
+        let state = State { weights, optimizer: checkpoint::optimizer(folder)? };
+        engine.load(&state).map_err(TrainError::Engine)?;
+        if inputs.resume.is_some() {
             saved = Some((progress.step, folder.clone()));
-        }
-        (None, Some(shorter)) => {
-            progress = continued(spec, shorter)?;
+        } else {
             progress.is_measured = !exam.is_due(progress.step);
-            let state = State { weights, optimizer: checkpoint::optimizer(&shorter.checkpoint)? };
-            engine.load(&state).map_err(TrainError::Engine)?;
         }
-        (None, None) => (),
     }
     let datasets: BTreeMap<String, &Dataset> =
         inputs.datasets.iter().map(|(name, dataset)| (name.clone(), dataset)).collect();
@@ -78,7 +77,7 @@ pub(crate) fn weights(
 ) -> Result<(Box<dyn Engine>, Exam), TrainError> {
     let mut models = Vec::new();
     for (folder, share) in weights {
-        models.push((hugging_face::load(folder).map_err(TrainError::Base)?, *share));
+        models.push((read(folder)?, *share));
     }
     let model = merge::linear(models).map_err(refused)?;
     let (engine, exam, _) = engine(spec, inputs, model)?;
@@ -148,17 +147,32 @@ fn begin(spec: &TrainSpec, inputs: &Inputs) -> Result<Loaded, TrainError> {
             let weights = initial::draw(&config, spec.train.seed);
             Ok(Loaded { config, json: hugging_face::bytes_tokens(), weights })
         }
-        (Model::From(_) | Model::Run(_), Some(folder)) => {
-            hugging_face::load(folder).map_err(TrainError::Base)
-        }
+        (Model::From(_) | Model::Run(_), Some(folder)) => read(folder),
         (Model::From(name) | Model::Run(name), None) => {
             Err(refused(format!("the model `{name}` was not found: no folder was given for it")))
         }
     }
 }
 
-fn resumable(spec: &TrainSpec, folder: &Path) -> Result<Progress, TrainError> {
+/// A model of others, or a checkpoint of ours, which must be whole.
+fn read(folder: &Path) -> Result<Loaded, TrainError> {
+    if folder.join(checkpoint::MANIFEST).exists() {
+        checkpoint::verify(folder)?;
+    }
+    hugging_face::load(folder).map_err(TrainError::Base)
+}
+
+/// What the data is, by source.
+pub(crate) fn fingerprints(inputs: &Inputs) -> BTreeMap<String, String> {
+    let named = |(name, data): (&String, &Dataset)| (name.clone(), data.fingerprint().to_owned());
+    inputs.datasets.iter().map(named).collect()
+}
+
+fn resumable(spec: &TrainSpec, inputs: &Inputs, folder: &Path) -> Result<Progress, TrainError> {
     let manifest = checkpoint::verify(folder)?;
+    if manifest.data != fingerprints(inputs) {
+        return Err(TrainError::OtherData { folder: folder.to_owned() });
+    }
     let problem = if manifest.spec != key(spec) {
         "it was written for another spec".to_owned()
     } else if manifest.semantics != crate::SEMANTICS {
@@ -174,11 +188,11 @@ fn resumable(spec: &TrainSpec, folder: &Path) -> Result<Progress, TrainError> {
 }
 
 /// Where a longer run begins: up to there both are the same run.
-fn continued(spec: &TrainSpec, shorter: &Shorter) -> Result<Progress, TrainError> {
+fn continued(spec: &TrainSpec, inputs: &Inputs, shorter: &Shorter) -> Result<Progress, TrainError> {
     let mut before = spec.clone();
     before.train.tokens = shorter.tokens;
     before.train.lr.decay_steps = shorter.decay_steps;
-    let progress = resumable(&before, &shorter.checkpoint)?;
+    let progress = resumable(&before, inputs, &shorter.checkpoint)?;
     let (train, was) = (&spec.train, &before.train);
     let common = decay_begin(&train.lr, train.steps()).min(decay_begin(&was.lr, was.steps()));
     if common < progress.step {

@@ -144,6 +144,7 @@ fn save(
     let folder = checkpoint::folder(&inputs.run_folder, inputs.attempt, step);
     let contents = Contents {
         spec: &open::key(spec),
+        data: &open::fingerprints(inputs),
         progress: &run.progress,
         state: &state,
         config: &run.config,

@@ -1,7 +1,7 @@
 //! What the loop is given, what it tells the world, and how it ends.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use assay_api::worker::Wish;
 
@@ -152,6 +152,8 @@ pub enum TrainError {
     Checkpoint(#[from] CheckpointError),
     #[error("the checkpoint in {} cannot be resumed: {problem}", folder.display())]
     Resume { folder: PathBuf, problem: String },
+    #[error("the checkpoint in {} was trained on other data than the run is pinned to", folder.display())]
+    OtherData { folder: PathBuf },
     #[error("the model does not fit into the memory there is: {0}")]
     TooLarge(#[from] TooLarge),
     #[error("the engine failed")]
@@ -172,8 +174,18 @@ impl TrainError {
             Self::Base(ModelError::Read { .. } | ModelError::Weights(_))
             | Self::Checkpoint(_)
             | Self::Resume { .. }
+            | Self::OtherData { .. }
             | Self::Engine(_)
             | Self::Carried(_) => false,
+        }
+    }
+    /// The checkpoint that nobody can go on from, now or later.
+    #[must_use]
+    pub fn unusable(&self) -> Option<&Path> {
+        match self {
+            Self::Checkpoint(CheckpointError::Damaged { folder, .. })
+            | Self::OtherData { folder } => Some(folder),
+            _ => None,
         }
     }
 }

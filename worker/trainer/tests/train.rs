@@ -142,7 +142,7 @@ fn a_checkpoint_that_is_cut_or_changed_is_refused_and_never_resumed() {
     manifest["files"].as_object_mut().expect("an object").remove("optimizer.safetensors");
     std::fs::write(&path, manifest.to_string()).expect("written");
     let problem = checkpoint::verify(&good).expect_err("one file is not listed").to_string();
-    assert!(problem.contains("does not list optimizer.safetensors"), "{problem}");
+    assert!(problem.contains("manifest.json is not what its checksum says"), "{problem}");
 }
 
 #[test]
@@ -218,6 +218,8 @@ fn weights_that_are_not_numbers_diverge_after_twenty_steps() {
     broken.get_mut("model.norm.weight").expect("a gain").values[0] = f32::NAN;
     let file = std::fs::File::create(checkpoint.join("model.safetensors")).expect("a file");
     safetensors::write(file, &broken).expect("written");
+    // as a model of others: a checkpoint of ours would be damaged
+    std::fs::remove_file(checkpoint.join(checkpoint::MANIFEST)).expect("removed");
 
     let mut spec = world.spec();
     spec.model = Model::Run("base".to_owned());
@@ -317,8 +319,29 @@ fn a_checkpoint_of_another_spec_or_a_damaged_one_is_not_resumed() {
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     std::fs::write(&optimizer, bytes).expect("written");
-    let error = world.fail(&world.spec(), &inputs).to_string();
+    let error = world.fail(&world.spec(), &inputs);
+    assert_eq!(error.unusable(), Some(checkpoint.as_path()));
+    let error = error.to_string();
     assert!(error.contains("optimizer.safetensors is not what the manifest says"), "{error}");
+    let mut based = world.spec();
+    based.model = Model::Run("base".to_owned());
+    let mut inputs = world.inputs("another", 1, None);
+    inputs.base = Some(checkpoint);
+    let error = world.fail(&based, &inputs).to_string();
+    assert!(error.contains("optimizer.safetensors is not what the manifest says"), "{error}");
+}
+
+/// Steps before it saw other documents: going on would be a run that nobody asked for.
+#[test]
+fn a_checkpoint_of_other_data_is_not_resumed() {
+    let world = World::new();
+    let mut head = Recorder::wishing(3, Wish::CheckpointAndStop);
+    train(&world.spec(), &world.inputs("run", 1, None), &mut head).expect("trained");
+    let resume = checkpoint::folder(&world.path("run"), 1, 3);
+    world.lay("plain", 301);
+    let error = world.fail(&world.spec(), &world.inputs("run", 2, Some(&resume)));
+    assert!(matches!(error, TrainError::OtherData { .. }), "{error}");
+    assert_eq!(error.unusable(), Some(resume.as_path()));
 }
 
 /// What only measures may change between attempts: tasks are no part of the point.

@@ -1,15 +1,12 @@
 //! A prepared source, mapped into memory.
 
-use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use assay_api::spec::Tokenizer;
-use sha2::{Digest, Sha256};
 
 use super::draft;
 use super::error::DataError;
-use super::fingerprint::{Manifest, hex};
+use super::fingerprint::Manifest;
 use super::split::Split;
 
 #[derive(Debug)]
@@ -29,12 +26,14 @@ impl Dataset {
         Self::open_version(&draft::version(folder, &newest.fingerprint))
     }
 
-    /// Opens the version with this fingerprint, whether or not a newer one lies beside it.
+    /// Opens the version with this fingerprint, whether or not a newer one lies beside it, after every byte of
+    /// it was held to that fingerprint.
     pub fn open_pinned(folder: &Path, fingerprint: &str) -> Result<Self, DataError> {
         let version = draft::version(folder, fingerprint);
         let dataset =
             if version.exists() { Self::open_version(&version)? } else { Self::open(folder)? };
         dataset.verify(fingerprint)?;
+        dataset.verify_content()?;
         Ok(dataset)
     }
 
@@ -64,9 +63,8 @@ impl Dataset {
         self.manifest.tokenizer
     }
 
-    /// Refuses other data than was expected. The sizes of the files were checked when they were
-    /// opened; [`Dataset::verify_content`] reads every byte.
-    pub fn verify(&self, expected: &str) -> Result<(), DataError> {
+    /// Refuses other data than was expected.
+    fn verify(&self, expected: &str) -> Result<(), DataError> {
         if self.fingerprint() == expected {
             return Ok(());
         }
@@ -79,17 +77,7 @@ impl Dataset {
 
     /// Hashes every file again and compares with the manifest.
     pub fn verify_content(&self) -> Result<(), DataError> {
-        for (name, expected) in &self.manifest.files {
-            let path = self.folder.join(name);
-            let mut hash = Hashing(Sha256::new());
-            let copied = File::open(&path).and_then(|mut file| io::copy(&mut file, &mut hash));
-            copied.map_err(DataError::read(&path))?;
-            if hex(&hash.0.finalize()) != *expected {
-                let problem = format!("the content of {name} has changed");
-                return Err(DataError::dataset(&self.folder, problem));
-            }
-        }
-        Ok(())
+        draft::verify(&self.folder, &self.manifest)
     }
 
     /// Tokens that can be trained on, ends of documents included.
@@ -106,18 +94,5 @@ impl Dataset {
     #[must_use]
     pub fn documents_heldout(&self) -> u64 {
         self.heldout.size.documents
-    }
-}
-
-struct Hashing(Sha256);
-
-impl io::Write for Hashing {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

@@ -16,8 +16,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use assay_api::{KillPoint, kill_point};
 
+use sha2::{Digest, Sha256};
+
 use super::error::DataError;
-use super::fingerprint::Manifest;
+use super::fingerprint::{Manifest, hex};
 
 const MANIFEST: &str = "manifest.json";
 const LOCK: &str = "lock";
@@ -45,6 +47,39 @@ pub(super) fn manifest(folder: &Path) -> Result<Option<Manifest>, DataError> {
         Some(problem) => Err(DataError::dataset(folder, problem)),
         None => Ok(Some(manifest)),
     }
+}
+
+/// Hashes every file of a version again and compares with its manifest.
+pub(super) fn verify(version: &Path, manifest: &Manifest) -> Result<(), DataError> {
+    for (name, expected) in &manifest.files {
+        let path = version.join(name);
+        let mut hash = Hashing(Sha256::new());
+        let copied = File::open(&path).and_then(|mut file| io::copy(&mut file, &mut hash));
+        copied.map_err(DataError::read(&path))?;
+        if hex(&hash.0.finalize()) != *expected {
+            return Err(DataError::dataset(version, format!("the content of {name} has changed")));
+        }
+    }
+    Ok(())
+}
+
+struct Hashing(Sha256);
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whether a version lies there as it was written.
+fn is_whole(version: &Path, manifest: &Manifest) -> bool {
+    self::manifest(version).is_ok_and(|found| found.as_ref() == Some(manifest))
+        && verify(version, manifest).is_ok()
 }
 
 /// A version that is being written. Dropped before it is published, it leaves nothing.
@@ -79,10 +114,12 @@ impl Draft {
         self.folder.join(&self.name)
     }
 
-    /// Makes the draft the folder's newest version. Content that is there already is left alone.
+    /// Makes the draft the folder's newest version. Content that is there already is left alone, unless it
+    /// is damaged.
     pub(super) fn publish(self, manifest: &Manifest) -> Result<(), DataError> {
+        let version = version(&self.folder, &manifest.fingerprint);
         if self::manifest(&self.folder).is_ok_and(|found| found.as_ref() == Some(manifest))
-            && version(&self.folder, &manifest.fingerprint).exists()
+            && is_whole(&version, manifest)
         {
             return Ok(());
         }
@@ -92,19 +129,15 @@ impl Draft {
         sync_folder(&draft)?;
 
         kill_point(KillPoint::DraftWrittenNamed);
-        let version = version(&self.folder, &manifest.fingerprint);
         match fs::rename(&draft, &version) {
-            // Only now: a draft without a lock would be nobody's to clear.
-            Ok(()) => {
-                fs::remove_file(version.join(LOCK)).map_err(DataError::write(&version))?;
+            Err(error) if is_taken(&error) && is_whole(&version, manifest) => {}
+            Err(error) if is_taken(&error) => {
+                self.set_aside(&version)?;
+                fs::rename(&draft, &version).map_err(DataError::write(&version))?;
+                unlock(&version)?;
             }
-            // Renamed only when complete, so what is there is this very content.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists
-                ) => {}
             Err(error) => return Err(DataError::write(&version)(error)),
+            Ok(()) => unlock(&version)?,
         }
         sync_folder(&self.folder)?;
         kill_point(KillPoint::VersionNamedNewest);
@@ -115,6 +148,22 @@ impl Draft {
         fs::rename(&beside, &path).map_err(DataError::write(&path))?;
         sync_folder(&self.folder)
     }
+
+    /// A damaged version becomes rubbish; whoever has mapped its files keeps them.
+    fn set_aside(&self, version: &Path) -> Result<(), DataError> {
+        let damaged = self.folder.join(format!("damaged-{}", self.name));
+        fs::rename(version, &damaged).map_err(DataError::write(version))?;
+        fs::remove_dir_all(&damaged).map_err(DataError::write(&damaged))
+    }
+}
+
+fn is_taken(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists)
+}
+
+/// Only once it has its name: a draft without a lock would be nobody's to clear.
+fn unlock(version: &Path) -> Result<(), DataError> {
+    fs::remove_file(version.join(LOCK)).map_err(DataError::write(version))
 }
 
 impl Drop for Draft {

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::tokenize;
 
 /// Changes when the same documents would give other files.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// `manifest.json`: written last; a folder without it does not exist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ impl Manifest {
         heldout: SplitSize,
         files: BTreeMap<String, String>,
     ) -> Self {
-        let fingerprint = fingerprint(tokenizer, &files);
+        let fingerprint = fingerprint(tokenizer, [train, heldout], &files);
         let format = FORMAT;
         Self { format, fingerprint, tokenizer, train, heldout, empty_documents: 0, files }
     }
@@ -54,15 +54,23 @@ impl Manifest {
         if self.format != FORMAT {
             return Some(format!("its format is {}, this program reads {FORMAT}", self.format));
         }
-        (fingerprint(self.tokenizer, &self.files) != self.fingerprint)
+        (fingerprint(self.tokenizer, [self.train, self.heldout], &self.files) != self.fingerprint)
             .then(|| "its fingerprint is not that of its files".to_owned())
     }
 }
 
-/// SHA-256 of the format, the tokenizer and the SHA-256 of each file, in the order of their names.
-fn fingerprint(tokenizer: Tokenizer, files: &BTreeMap<String, String>) -> String {
+/// SHA-256 of the format, the tokenizer, the sizes of both sides and the SHA-256 of each file, in the order of
+/// their names.
+fn fingerprint(
+    tokenizer: Tokenizer,
+    sizes: [SplitSize; 2],
+    files: &BTreeMap<String, String>,
+) -> String {
     let mut whole = Sha256::new();
     whole.update(format!("assay dataset {FORMAT}\ntokenizer {}\n", tokenize::name(tokenizer)));
+    for SplitSize { documents, tokens, bytes } in sizes {
+        whole.update(format!("{documents} documents, {tokens} tokens, {bytes} bytes\n"));
+    }
     for (name, digest) in files {
         whole.update(format!("{name} {digest}\n"));
     }

@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "tests: a panic is how they fail")]
 
+mod checkpoints;
+mod datasets;
+mod models;
 mod tasks;
 
 use proptest::collection::vec;

@@ -28,29 +28,34 @@ impl World {
     pub(crate) fn new() -> World {
         let world = World { folder: tempfile::tempdir().expect("a folder") };
         for source in ["plain", "shop"] {
-            let mut text = String::new();
-            for number in 0..300 {
-                let (color, shelf) = (["red", "green", "blue"][number % 3], number % 7);
-                let line = match source {
-                    "plain" => format!("Sentence {number} says that {color} comes after {shelf}."),
-                    _ => format!("item {number}; color: {color}; shelf: {shelf}"),
-                };
-                let language = ["de", "en"][number % 2];
-                let line = serde_json::json!({ "text": line, "language": language });
-                writeln!(text, "{line}").expect("strings can be written to");
-            }
-            std::fs::write(world.path(&format!("{source}.jsonl")), text).expect("written");
-            let spec = PrepareSpec {
-                source: source.to_owned(),
-                tokenizer: Tokenizer::Bytes,
-                files: world.source(source),
-                heldout: HELDOUT,
-            };
-            let folder = world.path(&format!("datasets/{source}"));
-            std::fs::create_dir_all(&folder).expect("created");
-            prepare(&spec, &folder, &mut |_| ControlFlow::Continue(())).expect("prepared");
+            world.lay(source, 300);
         }
         world
+    }
+
+    /// Writes a source of so many documents, and prepares it.
+    pub(crate) fn lay(&self, source: &str, documents: usize) {
+        let mut text = String::new();
+        for number in 0..documents {
+            let (color, shelf) = (["red", "green", "blue"][number % 3], number % 7);
+            let line = match source {
+                "plain" => format!("Sentence {number} says that {color} comes after {shelf}."),
+                _ => format!("item {number}; color: {color}; shelf: {shelf}"),
+            };
+            let language = ["de", "en"][number % 2];
+            let line = serde_json::json!({ "text": line, "language": language });
+            writeln!(text, "{line}").expect("strings can be written to");
+        }
+        std::fs::write(self.path(&format!("{source}.jsonl")), text).expect("written");
+        let spec = PrepareSpec {
+            source: source.to_owned(),
+            tokenizer: Tokenizer::Bytes,
+            files: self.source(source),
+            heldout: HELDOUT,
+        };
+        let folder = self.path(&format!("datasets/{source}"));
+        std::fs::create_dir_all(&folder).expect("created");
+        prepare(&spec, &folder, &mut |_| ControlFlow::Continue(())).expect("prepared");
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
