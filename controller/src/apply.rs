@@ -5,6 +5,7 @@
 mod diff;
 mod evaluate;
 mod fork;
+mod repin;
 mod sources;
 
 pub use fork::fork;
@@ -103,11 +104,17 @@ async fn store_file(app: &App, request: &ApplyRequest, onto: Onto) -> Result<App
     if last_priority.is_some_and(|last| last != priority) {
         store::run::prioritize_all(&mut *tx, sweep, priority).await?;
     }
+    if request.repin {
+        repin::unpin(&mut tx, (sweep, &expansion), &stored).await?;
+    }
     for run in diff.to(Change::Cancelled) {
         intent::cancel_in(&mut tx, run).await?;
     }
     for run in diff.to(Change::Retried) {
         intent::retry_in(&mut tx, run).await?;
+    }
+    for run in diff.to(Change::Renewed) {
+        intent::renew_in(&mut tx, run).await?;
     }
     kill_point(KillPoint::ApplyStoredCommitted);
     tx.commit().await?;

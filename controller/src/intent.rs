@@ -77,6 +77,11 @@ pub(crate) async fn retry_in(tx: &mut PgConnection, run: RunId) -> Result<(), Er
     unless_ended(world::tell(tx, run, &Told::plainly(Event::Retry)).await)
 }
 
+/// What needs it is not active, and blocked.
+pub(crate) async fn renew_in(tx: &mut PgConnection, run: RunId) -> Result<(), Error> {
+    unless_ended(world::tell(tx, run, &Told::plainly(Event::Renew)).await)
+}
+
 fn cancelled() -> Told {
     let reason = Some("cancelled by a person".to_owned());
     Told { reason, ..Told::plainly(Event::Cancel) }

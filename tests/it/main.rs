@@ -21,6 +21,7 @@ mod output;
 mod outside;
 mod pause;
 mod remarks;
+mod repin;
 mod schedule;
 mod states;
 mod whole;

@@ -166,6 +166,7 @@ async fn what_a_pool_does_not_give_is_refused_at_apply() {
         folder: Some(machine.corpus.folder().to_owned()),
         prune: false,
         retry: Vec::new(),
+        repin: false,
     };
     let Err(Error::Refused { problem, .. }) = machine.client.apply(&request).await else {
         panic!("it was taken");

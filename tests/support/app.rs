@@ -130,7 +130,13 @@ impl TestApp {
     #[must_use]
     pub fn request(&self, file: &str) -> ApplyRequest {
         let folder = Some(self.corpus.folder().to_owned());
-        ApplyRequest { file: file.to_owned(), folder, prune: false, retry: Vec::new() }
+        ApplyRequest {
+            file: file.to_owned(),
+            folder,
+            prune: false,
+            retry: Vec::new(),
+            repin: false,
+        }
     }
 
     /// # Panics

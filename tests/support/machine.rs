@@ -211,13 +211,19 @@ impl Machine {
     /// # Errors
     /// The file is refused, or the controller does not answer.
     pub async fn try_to_apply(&self, file: &str) -> Result<(), assay_api::client::Error> {
-        let request = ApplyRequest {
+        self.client.apply(&self.request(file)).await.map(drop)
+    }
+
+    /// The file, in the corpus's folder, and nothing else asked for.
+    #[must_use]
+    pub fn request(&self, file: &str) -> ApplyRequest {
+        ApplyRequest {
             file: file.to_owned(),
             folder: Some(self.corpus.folder().to_owned()),
             prune: false,
             retry: Vec::new(),
-        };
-        self.client.apply(&request).await.map(drop)
+            repin: false,
+        }
     }
 
     /// Deletes a sweep that has ended.

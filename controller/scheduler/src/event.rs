@@ -33,6 +33,8 @@ pub enum Event {
     Preempt,
     /// A person wants it after all, with new budgets.
     Retry,
+    /// A person wants its result made anew; nothing that uses the old one is active.
+    Renew,
     /// A run that it needs ended without success.
     NeedEnded,
     /// What it was cancelled for (by `NeedEnded`, never by a person) is tried again.
@@ -131,6 +133,7 @@ impl Event {
             | Self::StopEarly
             | Self::Preempt
             | Self::Retry
+            | Self::Renew
             | Self::NeedEnded
             | Self::NeedRetried => None,
         }
@@ -149,6 +152,7 @@ impl Event {
             | Self::CheckpointAccepted { .. }
             | Self::Gone { .. }
             | Self::Retry
+            | Self::Renew
             | Self::NeedRetried => None,
         }
     }
@@ -167,6 +171,7 @@ impl Event {
             Self::StopEarly => "stopped_early",
             Self::Preempt => "preempted",
             Self::Retry => "retried",
+            Self::Renew => "renewed",
             Self::NeedEnded => "need_ended",
             Self::NeedRetried => "need_retried",
         }
@@ -234,6 +239,7 @@ impl fmt::Display for Event {
             Self::StopEarly => to.write_str("the run was stopped early"),
             Self::Preempt => to.write_str("the run was asked to checkpoint and make room"),
             Self::Retry => to.write_str("the run was queued again by a retry"),
+            Self::Renew => to.write_str("the run was queued again to make its result anew"),
             Self::NeedEnded => to.write_str("a run that this one needs ended without success"),
             Self::NeedRetried => to.write_str("a run that this one needs is tried again"),
         }

@@ -55,7 +55,7 @@ pub enum State {
     Leased { attempt: Attempt, placed_at: Time, lease: Option<Time> },
     /// What comes after is decided; the attempt is on its way out and still holds its slots.
     Stopping { attempt: Attempt, since: Time, then: Then },
-    /// Only a retry leaves this state, and goes on counting at `next`.
+    /// Only what queues it again leaves this state, and goes on counting at `next`.
     Done { next: Attempt, outcome: Outcome },
 }
 
@@ -105,7 +105,7 @@ impl Standing {
     /// # Errors
     /// The event is illegal in this state, or speaks for an attempt that is not the current one.
     pub fn step(self, at: Time, event: Event) -> Result<Self, IllegalStep> {
-        use Outcome::{Cancelled, Diverged, Failed, StoppedEarly};
+        use Outcome::{Cancelled, Diverged, Failed, StoppedEarly, Succeeded};
         use State::{Done, Leased, Queued, Stopping};
         use Then::{End, Requeue};
 
@@ -171,6 +171,7 @@ impl Standing {
             (Done { next, outcome: Diverged | Failed }, Event::Retry) => anew(next),
             (Done { next, outcome: Cancelled | StoppedEarly }, Event::Retry) => anew(next),
             (Done { next, outcome: Cancelled }, Event::NeedRetried) => anew(next),
+            (Done { next, outcome: Succeeded }, Event::Renew) => anew(next),
 
             _ => return Err(IllegalStep { state, event }),
         };
@@ -313,6 +314,7 @@ fn refusal(event: Event) -> String {
         Event::StopEarly => "it cannot be stopped early".to_owned(),
         Event::Preempt => "it cannot be asked to make room".to_owned(),
         Event::Retry => "it cannot be retried".to_owned(),
+        Event::Renew => "its result cannot be made anew".to_owned(),
         Event::NeedEnded => "it cannot be cancelled for a run that it needs".to_owned(),
         Event::NeedRetried => "it cannot be queued again for a run that it needs".to_owned(),
     }

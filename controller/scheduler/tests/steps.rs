@@ -53,23 +53,23 @@ const TABLE: [&str; 3] = [
     | done:stopped_early   | -       | -          | -             | -            | -           | -          | -             |
     ",
     "
-    | what people say     | cancel         | stop early         | preempt       | retry  |
-    | queued              | done:cancelled | done:stopped_early | -             | -      |
-    | leased              | end:cancelled  | end:stopped_early  | again:preempt | -      |
-    | started             | end:cancelled  | end:stopped_early  | again:preempt | -      |
-    | again:error         | end:cancelled  | end:stopped_early  | -             | -      |
-    | again:infra         | end:cancelled  | end:stopped_early  | -             | -      |
-    | again:preempt       | end:cancelled  | end:stopped_early  | -             | -      |
-    | end:succeeded       | -              | -                  | -             | -      |
-    | end:diverged        | -              | -                  | -             | -      |
-    | end:failed          | -              | -                  | -             | -      |
-    | end:cancelled       | -              | -                  | -             | -      |
-    | end:stopped_early   | -              | -                  | -             | -      |
-    | done:succeeded      | -              | -                  | -             | -      |
-    | done:diverged       | -              | -                  | -             | queued |
-    | done:failed         | -              | -                  | -             | queued |
-    | done:cancelled      | -              | -                  | -             | queued |
-    | done:stopped_early  | -              | -                  | -             | queued |
+    | what people say     | cancel         | stop early         | preempt       | retry  | renew  |
+    | queued              | done:cancelled | done:stopped_early | -             | -      | -      |
+    | leased              | end:cancelled  | end:stopped_early  | again:preempt | -      | -      |
+    | started             | end:cancelled  | end:stopped_early  | again:preempt | -      | -      |
+    | again:error         | end:cancelled  | end:stopped_early  | -             | -      | -      |
+    | again:infra         | end:cancelled  | end:stopped_early  | -             | -      | -      |
+    | again:preempt       | end:cancelled  | end:stopped_early  | -             | -      | -      |
+    | end:succeeded       | -              | -                  | -             | -      | -      |
+    | end:diverged        | -              | -                  | -             | -      | -      |
+    | end:failed          | -              | -                  | -             | -      | -      |
+    | end:cancelled       | -              | -                  | -             | -      | -      |
+    | end:stopped_early   | -              | -                  | -             | -      | -      |
+    | done:succeeded      | -              | -                  | -             | -      | queued |
+    | done:diverged       | -              | -                  | -             | queued | -      |
+    | done:failed         | -              | -                  | -             | queued | -      |
+    | done:cancelled      | -              | -                  | -             | queued | -      |
+    | done:stopped_early  | -              | -                  | -             | queued | -      |
     ",
 ];
 
@@ -99,7 +99,7 @@ fn every_pair_is_decided() {
             }
         }
     }
-    assert_eq!(pairs, 16 * 18);
+    assert_eq!(pairs, 16 * 19);
 }
 
 #[test]
@@ -410,6 +410,7 @@ fn event(name: &str) -> Event {
         "stop early" => Event::StopEarly,
         "preempt" => Event::Preempt,
         "retry" => Event::Retry,
+        "renew" => Event::Renew,
         unknown => panic!("no event is called {unknown}"),
     }
 }

@@ -21,12 +21,15 @@ pub(super) enum Change {
     Cancelled,
     /// Ended without success, and queued again.
     Retried,
+    /// Data that was prepared, and is prepared again.
+    Renewed,
 }
 
 #[derive(Debug)]
 pub(super) struct Diff {
     /// In the order of the file, then what it lacks by number, then what is only scored.
     points: Vec<(Change, Option<RunId>, PointChange)>,
+    warnings: Vec<String>,
 }
 
 impl Diff {
@@ -61,7 +64,15 @@ impl Diff {
             let view = point(run.label.clone(), RunKind::Evaluate, false);
             points.push(entry(Change::Added, None, view));
         }
-        Self { points }
+        let trained = || stored.iter().filter(|run| view::run_kind(&run.kind) == RunKind::Train);
+        let n = trained().filter(|run| run.outcome.as_deref() == Some("succeeded")).count();
+        let warnings = (request.repin && 0 < n).then(|| {
+            format!(
+                "{n} run(s) have been trained on the data as it was and stay as they are; if it has changed, \
+                 runs to come cannot be compared with them (a new name for the sweep trains all)"
+            )
+        });
+        Self { points, warnings: warnings.into_iter().collect() }
     }
 
     pub(super) fn to(&self, change: Change) -> impl Iterator<Item = RunId> + '_ {
@@ -80,7 +91,7 @@ impl Diff {
         };
         let (added, kept) = (count(Change::Added), count(Change::Kept));
         let dropped = count(Change::Dropped) + count(Change::Cancelled);
-        let retried = count(Change::Retried);
+        let retried = count(Change::Retried) + count(Change::Renewed);
         // the runs of the file come first in `points`, in its order
         let new_runs = || {
             let runs = expansion.runs.iter().zip(&self.points);
@@ -100,13 +111,17 @@ impl Diff {
             flops,
             hours: None,
             sources,
-            warnings: Vec::new(),
+            warnings: self.warnings,
             points: self.points.into_iter().map(|(.., point)| point).collect(),
         }
     }
 }
 
 fn kept_or_retried(run: &Stored, request: &ApplyRequest) -> Change {
+    if request.repin && run.state == "done" && view::run_kind(&run.kind) == RunKind::Prepare {
+        let has_succeeded = run.outcome.as_deref().map(view::outcome) == Some(Outcome::Succeeded);
+        return if has_succeeded { Change::Renewed } else { Change::Retried };
+    }
     let asked = match run.outcome.as_deref().map(view::outcome) {
         Some(outcome) if run.state == "done" => request.retry.iter().any(|wish| match wish {
             // `--retry failed` means whatever ended badly by itself
@@ -134,6 +149,7 @@ fn entry(
         Change::Dropped => "dropped",
         Change::Cancelled => "cancelled",
         Change::Retried => "retried",
+        Change::Renewed => "renewed",
     };
     word.clone_into(&mut view.change);
     view.number = known.map(|run| run.number.unsigned_abs());

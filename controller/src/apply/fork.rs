@@ -19,6 +19,6 @@ pub async fn fork(app: &App, sweep: SweepId, asked: &ForkRequest) -> Result<Appl
         None => (stored.file.as_str(), Some(stored.folder)),
     };
     let file = renamed(file, &asked.name).map_err(Error::File)?;
-    let request = ApplyRequest { file, folder, prune: false, retry: Vec::new() };
+    let request = ApplyRequest { file, folder, prune: false, retry: Vec::new(), repin: false };
     store_file(app, &request, Onto::Nothing { pinned_as: sweep }).await
 }

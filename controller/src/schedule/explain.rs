@@ -87,6 +87,7 @@ fn in_words(rows: &Rows, sights: &Sights, id: scheduler::RunId, event: Event) ->
         | Event::Cancel
         | Event::StopEarly
         | Event::Retry
+        | Event::Renew
         | Event::NeedRetried => told,
     }
 }

@@ -8,7 +8,8 @@ use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 pub use added::{
-    NewRun, Scored, Shown, Stored, hold_succeeded, insert, of_sweep, relabel, scored, unblock,
+    NewRun, Scored, Shown, Stored, block, hold_succeeded, insert, of_sweep, relabel, scored,
+    unblock,
 };
 
 /// The columns that `Standing` fills, and what people read of it.

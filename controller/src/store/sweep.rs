@@ -165,6 +165,21 @@ pub async fn copy_pins(
     Ok(())
 }
 
+/// Forgets what the data of some points is pinned to.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn unpin(
+    tx: impl PgExecutor<'_>,
+    sweep: SweepId,
+    points: &[String],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!("delete from sweep_pin where sweep_id = $1 and point = any($2)", sweep.0, points)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 /// Pins the data of a `prepare` run's point, if it is not pinned; returns what it is pinned to.
 ///
 /// # Errors

@@ -211,6 +211,7 @@ pub async fn commit(
         | Event::StopEarly
         | Event::Preempt
         | Event::Retry
+        | Event::Renew
         | Event::NeedEnded
         | Event::NeedRetried => (),
     }
@@ -226,7 +227,8 @@ fn columns(
 ) -> Standing {
     let Tries { errors, infrastructure, last_error } = after.tries;
     // what is heard after all is decided changes nothing; what begins anew forgets why the last try ended
-    let begins_anew = matches!(told.event, Event::Place | Event::Retry | Event::NeedRetried);
+    let begins_anew =
+        matches!(told.event, Event::Place | Event::Retry | Event::Renew | Event::NeedRetried);
     let (cause, reason) = match told.event.cause() {
         _ if begins_anew => (None, None),
         Some(cause) if before != after.state => {

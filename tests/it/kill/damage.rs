@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use assay_api::view::{ApplyRequest, Outcome};
 use assay_tests::{Books, Corpus, Machine, signal, until};
 use rustix::process::Signal;
 
@@ -13,13 +14,42 @@ const SAVING: &str = "select run.run_id::text from run join sweep using (sweep_i
     where name like 'hurt%' and label = 'base' and state = 'leased' and step < steps - 16
     and 2 <= (select count(*) from checkpoint saved where saved.run_id = run.run_id)";
 
+/// Waits for the base of a sweep that is hurt; returns its run.
+async fn kill_everything_once_saved(machine: &mut Machine, books: &mut Books) -> String {
+    let saving = async || books.read(machine, SAVING).await?.pop();
+    let run = until("the base has saved", saving).await;
+    machine.end_controller();
+    for attempt in machine.attempts() {
+        signal(attempt.parent, Signal::KILL);
+        signal(attempt.worker, Signal::KILL);
+    }
+    run
+}
+
+/// Files of a name, in a folder and those below.
+fn files(folder: &Path, name: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let below = |path: PathBuf| match path.is_dir() {
+        true => files(&path, name),
+        false if path.file_name().is_some_and(|found| found == name) => vec![path],
+        false => Vec::new(),
+    };
+    entries.flat_map(below).collect()
+}
+
+/// Changes one bit.
+fn damage(file: &Path) {
+    let mut bytes = fs::read(file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(file, bytes).unwrap();
+}
+
 /// The folder of the furthest complete checkpoint.
 fn furthest(run_folder: &Path) -> PathBuf {
-    let folders = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
-    let attempts = folders(run_folder);
-    let checkpoints = attempts.flat_map(|attempt| folders(&attempt.path())).map(|it| it.path());
-    let complete = checkpoints.filter(|folder| folder.join("manifest.json").exists());
-    complete.max_by_key(|folder| folder.file_name().unwrap().to_owned()).expect("it has saved")
+    let manifests = files(run_folder, "manifest.json");
+    let folders = manifests.iter().map(|manifest| manifest.parent().unwrap().to_owned());
+    folders.max_by_key(|folder| folder.file_name().unwrap().to_owned()).expect("it has saved")
 }
 
 /// Goal: a checkpoint that is damaged costs the steps since the one before it and nothing else. Method:
@@ -36,18 +66,9 @@ async fn a_damaged_checkpoint_is_passed_over_for_the_one_before_it() {
 
     for (name, file) in [("hurt-1", "model.safetensors"), ("hurt-2", "carried")] {
         machine.apply(&sweep(name, "20k")).await;
-        let saving = async || books.read(&machine, SAVING).await?.pop();
-        let run = until("the base has saved", saving).await;
-        machine.end_controller();
-        for attempt in machine.attempts() {
-            signal(attempt.parent, Signal::KILL);
-            signal(attempt.worker, Signal::KILL);
-        }
+        let run = kill_everything_once_saved(&mut machine, &mut books).await;
         let newest = furthest(&machine.storage().join("runs").join(&run));
-        let mut bytes = fs::read(newest.join(file)).unwrap();
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        fs::write(newest.join(file), bytes).unwrap();
+        damage(&newest.join(file));
         machine.start_controller();
         until_ended(&mut machine, &mut books).await;
 
@@ -60,4 +81,44 @@ async fn a_damaged_checkpoint_is_passed_over_for_the_one_before_it() {
         assert!(0 < last.resumed_from.unwrap() && last.resumed_from < damaged.resumed_from);
     }
     check(&machine, &mut books).await;
+}
+
+/// Goal: damaged data is an error that says what to do, and doing it mends everything. Method: everything
+/// is killed once a run has saved, and a byte of each dataset is changed before the next controller starts.
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_data_is_prepared_again_where_a_person_says_so() {
+    let options = vec!["--slots".to_owned(), "1".to_owned()];
+    let mut machine = Machine::switched_off(Corpus::make(), options);
+    machine.restart_controller();
+    let mut books = Books::default();
+    machine.apply(&sweep("calm", "20k")).await;
+    until_ended(&mut machine, &mut books).await;
+
+    machine.apply(&sweep("hurt", "20k")).await;
+    let run = kill_everything_once_saved(&mut machine, &mut books).await;
+    let datasets = files(&machine.storage().join("datasets"), "train.tokens");
+    assert_eq!(datasets.len(), 2, "{datasets:?}");
+    for tokens in datasets {
+        damage(&tokens);
+    }
+    machine.start_controller();
+    until_ended(&mut machine, &mut books).await;
+    let base = machine.client.run(run.parse().unwrap()).await.unwrap();
+    assert_eq!(base.row.outcome, Some(Outcome::Failed));
+    let reason = base.row.reason.unwrap();
+    assert!(reason.contains("the content of train.tokens has changed"), "{reason}");
+    assert!(reason.contains("ctl sweep apply FILE --repin"), "{reason}");
+
+    let request = ApplyRequest {
+        repin: true,
+        retry: vec![Outcome::Failed],
+        ..machine.request(&sweep("hurt", "20k"))
+    };
+    machine.client.apply(&request).await.unwrap();
+    until_ended(&mut machine, &mut books).await;
+    let base = machine.client.run(run.parse().unwrap()).await.unwrap();
+    assert!(base.attempts.last().unwrap().resumed_from.is_some(), "the data is the same");
+    until("nothing is left", async || machine.leftovers().is_empty().then_some(())).await;
+    let differences = books.differences(&machine).await;
+    assert!(differences.is_empty(), "{differences}");
 }

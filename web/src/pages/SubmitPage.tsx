@@ -32,6 +32,7 @@ function Form({ stored }: { stored: SweepView | undefined }) {
   const [file, setFile] = useState(() => localStorage.getItem(draft) ?? stored?.file ?? EXAMPLE);
   const [folder, setFolder] = useState(stored?.folder ?? localStorage.getItem(`${DRAFT}.folder`) ?? '');
   const [prune, setPrune] = useState(false);
+  const [repin, setRepin] = useState(false);
   const [retry, setRetry] = useState<Outcome[]>([]);
   const client = useQueryClient();
   const [, go] = useLocation();
@@ -43,7 +44,7 @@ function Form({ stored }: { stored: SweepView | undefined }) {
     setFolder(path);
     localStorage.setItem(`${DRAFT}.folder`, path);
   };
-  const request: ApplyRequest = { file, folder: folder.trim() === '' ? null : folder.trim(), prune, retry };
+  const request: ApplyRequest = { file, folder: folder.trim() === '' ? null : folder.trim(), prune, retry, repin };
   const settled = useDebounced(request, PLAN_AFTER_MS);
   const plan = useQuery({
     queryKey: ['plan', settled],
@@ -88,7 +89,7 @@ function Form({ stored }: { stored: SweepView | undefined }) {
         plan={plan.error ? undefined : plan.data}
         error={apply.error ?? plan.error}
         isSettled={isSettled}
-        choices={{ prune, setPrune, retry, setRetry }}
+        choices={{ prune, setPrune, retry, setRetry, repin, setRepin }}
         apply={() => apply.mutate()}
         isApplying={apply.isPending}
       />

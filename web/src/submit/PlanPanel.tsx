@@ -10,6 +10,8 @@ export interface Choices {
   setPrune: (prune: boolean) => void;
   retry: Outcome[];
   setRetry: (retry: Outcome[]) => void;
+  repin: boolean;
+  setRepin: (repin: boolean) => void;
 }
 
 interface Props {
@@ -154,7 +156,8 @@ const RETRIED: [Outcome, string][] = [
   ['cancelled', 'was cancelled'],
 ];
 
-function Extras({ choices: { prune, setPrune, retry, setRetry } }: { choices: Choices }) {
+function Extras({ choices }: { choices: Choices }) {
+  const { prune, setPrune, retry, setRetry, repin, setRepin } = choices;
   const set = (outcome: Outcome, isSet: boolean) =>
     setRetry(isSet ? [...retry, outcome] : retry.filter((each) => each !== outcome));
   return (
@@ -173,6 +176,10 @@ function Extras({ choices: { prune, setPrune, retry, setRetry } }: { choices: Ch
       <label>
         <input type="checkbox" checked={prune} onChange={(event) => setPrune(event.target.checked)} /> cancel what is
         no longer in the file
+      </label>
+      <label>
+        <input type="checkbox" checked={repin} onChange={(event) => setRepin(event.target.checked)} /> prepare the data
+        again, as its files are now
       </label>
     </fieldset>
   );

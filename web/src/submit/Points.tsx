@@ -3,7 +3,7 @@ import { plural } from '../lib/format';
 
 const SHOWN_MAX = 500;
 
-const SIGNS: Partial<Record<string, string>> = { added: '+', kept: '=', dropped: '−', cancelled: '×', retried: '↻' };
+const SIGNS: Partial<Record<string, string>> = { added: '+', kept: '=', dropped: '−', cancelled: '×', retried: '↻', renewed: '↻' };
 
 /** Every run of the plan, with what happens to it. */
 export function Points({ plan }: { plan: PlanView }) {

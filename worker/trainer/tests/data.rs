@@ -239,7 +239,7 @@ fn damage_is_seen() {
     assert!(error.to_string().contains("train.tokens has changed"), "{error}");
     fs::write(&tokens, &content[..content.len() - 2]).unwrap();
     let error = Dataset::open(&out).unwrap_err();
-    assert!(error.to_string().contains("prepare it again"), "{error}");
+    assert!(error.to_string().contains("prepares it again"), "{error}");
 }
 
 #[test]

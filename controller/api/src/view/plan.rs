@@ -17,6 +17,9 @@ pub struct ApplyRequest {
     /// Queue again what failed (or diverged), or what was cancelled.
     #[serde(default)]
     pub retry: Vec<super::run::Outcome>,
+    /// Prepare the data again, and pin what has not been trained yet to what its files hold now.
+    #[serde(default)]
+    pub repin: bool,
 }
 
 /// What apply would do.

@@ -15,6 +15,9 @@ use crate::words;
 /// More points than this are counted, not listed, unless asked for as JSON or YAML.
 const POINTS_SHOWN_MAX: usize = 60;
 
+/// How a plan calls data that is prepared again.
+const RENEWED: &str = "renewed";
+
 #[derive(Debug, Args)]
 pub(crate) struct FileOptions {
     /// The sweep file; `-` reads standard input.
@@ -28,6 +31,11 @@ pub(crate) struct FileOptions {
     /// Queue again what failed (or diverged), or what was cancelled.
     #[arg(long, value_enum, value_name = "WHICH", value_delimiter = ',')]
     retry: Vec<Retry>,
+
+    /// Prepare the data again, and train what has not been trained yet on what its files hold now.
+    /// Refused while a run reads the old data; what was trained stays as it is.
+    #[arg(long)]
+    repin: bool,
 }
 
 /// Store the runs of a sweep file; the controller then runs them.
@@ -40,7 +48,7 @@ pub(crate) struct ApplyOptions {
     #[command(flatten)]
     file: FileOptions,
 
-    /// Do not ask before runs are cancelled.
+    /// Do not ask before runs are cancelled or data is given up.
     #[arg(short, long)]
     yes: bool,
 }
@@ -59,7 +67,8 @@ impl FileOptions {
             Retry::Cancelled => &[Outcome::Cancelled],
         });
         let retry = retry.copied().collect();
-        Ok(ApplyRequest { file, folder: Some(folder), prune: self.prune, retry })
+        let (prune, repin) = (self.prune, self.repin);
+        Ok(ApplyRequest { file, folder: Some(folder), prune, retry, repin })
     }
 }
 
@@ -94,21 +103,9 @@ pub(crate) async fn plan(session: &Session, options: &FileOptions) -> anyhow::Re
 pub(crate) async fn apply(session: &Session, options: &ApplyOptions) -> anyhow::Result<ExitCode> {
     let request = options.file.request()?;
     let place = |error: assay_api::client::Error| at_file(error.into(), &options.file);
-    if request.prune && !options.yes {
+    if (request.prune || request.repin) && !options.yes {
         let plan = session.client.plan(&request).await.map_err(place)?;
-        if plan.dropped > 0 {
-            print::note(&show(&plan));
-            let question =
-                format!("Cancel {} run(s) that are no longer in the file?", plan.dropped);
-            match print::confirm(&question)? {
-                Some(true) => {}
-                Some(false) => anyhow::bail!("nothing was changed; leave --prune out to keep them"),
-                None => anyhow::bail!(
-                    "--prune cancels {} run(s) unless they have ended, and nobody can be asked: add --yes if you mean it",
-                    plan.dropped
-                ),
-            }
-        }
+        ask(&request, &plan)?;
     }
     let answer = session.client.apply(&request).await.map_err(place)?;
     print::view(session.format, &answer, |answer| show(&answer.plan))?;
@@ -120,6 +117,41 @@ pub(crate) async fn apply(session: &Session, options: &ApplyOptions) -> anyhow::
         ));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Nothing is asked where nothing would be given up.
+fn ask(request: &ApplyRequest, plan: &PlanView) -> anyhow::Result<()> {
+    let (dropped, renewed) = (plan.dropped, renewed(plan));
+    let mut questions = Vec::new();
+    if request.prune && 0 < dropped {
+        questions.push((
+            format!("Cancel {dropped} run(s) that are no longer in the file?"),
+            format!("--prune cancels {dropped} run(s) unless they have ended"),
+            "leave --prune out to keep them",
+        ));
+    }
+    if request.repin && 0 < renewed {
+        questions.push((
+            format!("Prepare {renewed} dataset(s) again, and train on what their files hold now?"),
+            format!("--repin gives up the data that {renewed} prepare run(s) made"),
+            "leave --repin out to keep the data",
+        ));
+    }
+    if !questions.is_empty() {
+        print::note(&show(plan));
+    }
+    for (question, what, instead) in questions {
+        match print::confirm(&question)? {
+            Some(true) => {}
+            Some(false) => anyhow::bail!("nothing was changed; {instead}"),
+            None => anyhow::bail!("{what}, and nobody can be asked: add --yes if you mean it"),
+        }
+    }
+    Ok(())
+}
+
+fn renewed(plan: &PlanView) -> usize {
+    plan.points.iter().filter(|point| point.change == RENEWED).count()
 }
 
 /// Errors in the file are shown at their places in it, which only this side knows by name.
@@ -180,7 +212,7 @@ fn points(plan: &PlanView) -> String {
         let mark = match point.change.as_str() {
             "added" => "+",
             "cancelled" => "-",
-            "retried" => "~",
+            "retried" | RENEWED => "~",
             _ => "",
         };
         table.row([

@@ -138,6 +138,37 @@ pub async fn unblock(tx: impl PgExecutor<'_>, succeeded: RunId) -> Result<(), sq
     Ok(())
 }
 
+/// What needs one of some runs and has not succeeded waits for it, even if it had not to any more: a
+/// placing that was planned before comes too late. Returns the numbers of those that are active.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn block(tx: &mut PgConnection, needed: &[Uuid]) -> Result<Vec<i32>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "select run_id, number, state from run
+         where run_id in (select run_id from run_need where needs_run_id = any($1))
+           and outcome is distinct from 'succeeded'
+         order by run_id for update",
+        needed,
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    let runs: Vec<Uuid> = rows.iter().map(|row| row.run_id).collect();
+    sqlx::query!(
+        "update run set is_blocked = true, version = version + 1 where run_id = any($1)",
+        &runs,
+    )
+    .execute(tx)
+    .await?;
+    let mut active: Vec<i32> = rows
+        .iter()
+        .filter(|row| matches!(row.state.as_str(), "leased" | "stopping"))
+        .map(|row| row.number)
+        .collect();
+    active.sort_unstable();
+    Ok(active)
+}
+
 /// What may change about a stored run without training it again.
 #[derive(Clone, Debug)]
 pub struct Shown<'a> {

@@ -12,7 +12,10 @@ pub enum DataError {
     #[error("{}: {problem}", path.display())]
     Source { path: PathBuf, problem: String },
     /// A prepared folder that is none, or is damaged.
-    #[error("{} is not a complete dataset: {problem}; prepare it again", folder.display())]
+    #[error(
+        "{} is not a whole dataset: {problem}; `ctl sweep apply FILE --repin` prepares it again",
+        folder.display()
+    )]
     Dataset { folder: PathBuf, problem: String },
     /// A prepared folder that holds something else than was asked for.
     #[error(
