@@ -21,4 +21,5 @@ mod pause;
 mod remarks;
 mod schedule;
 mod states;
+mod webhooks;
 mod whole;
