@@ -21,7 +21,7 @@ const PREFIX: &str = "assay_";
 const SESSION_PREFIX: &str = "session_";
 /// A day's work.
 pub const SESSION_SECONDS: i32 = 12 * 3600;
-const NAME_MAX: usize = 63;
+pub(crate) const NAME_MAX: usize = 63;
 const EXPIRES_MAX_S: u64 = 10 * 365 * 86_400;
 const GRACE_MAX_S: u64 = 30 * 86_400;
 
@@ -169,7 +169,8 @@ pub async fn create(db: &PgPool, asked: &TokenRequest, by: &str) -> Result<Token
     Ok(TokenSecret { secret, token })
 }
 
-fn is_name(name: &str) -> bool {
+/// Of a token or a webhook.
+pub(crate) fn is_name(name: &str) -> bool {
     let is_letter = |letter: char| letter.is_alphanumeric() || "-_.@".contains(letter);
     (1..=NAME_MAX).contains(&name.chars().count()) && name.chars().all(is_letter)
 }

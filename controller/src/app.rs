@@ -14,6 +14,7 @@ use crate::http::limits::STREAMS_MAX;
 use crate::pool::Pools;
 use crate::secret::InstallationKey;
 use crate::store::Store;
+use crate::webhook::address::Reach;
 
 /// Cheap to clone; one per controller.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub struct App {
     pub access: Arc<Access>,
     /// Where people log in as themselves.
     pub provider: Option<Arc<Provider>>,
+    /// Where webhooks may lead.
+    pub reach: Reach,
     /// How long a worker may be silent.
     pub lease_ms: u64,
     /// The folder that relative paths start from where a request names none.

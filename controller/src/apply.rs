@@ -116,6 +116,7 @@ async fn store_file(app: &App, request: &ApplyRequest, onto: Onto) -> Result<App
     for run in diff.to(Change::Renewed) {
         intent::renew_in(&mut tx, run).await?;
     }
+    store::outbox::ended(&mut tx, &[sweep]).await?;
     kill_point(KillPoint::ApplyStoredCommitted);
     tx.commit().await?;
     kill_point(KillPoint::ApplyCommittedAnswered);

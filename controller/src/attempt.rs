@@ -362,7 +362,7 @@ pub async fn finish(app: &App, speaker: Speaker, request: &FinishRequest) -> Res
         Finish::Preempted { step } => Told::preempted(speaker.attempt, *step),
     };
     match world::tell(&mut tx, run, &told).await {
-        Ok(()) => (),
+        Ok(_) => (),
         // the run is being cancelled, which stands
         Err(world::TellError::Illegal(_)) if current.state == "stopping" => (),
         Err(error) => return Err(error.into()),

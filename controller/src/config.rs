@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::access::Access;
 use crate::access::provider::{Provider, Settings};
 use crate::access::rule::Rule;
+use crate::webhook::address::Reach;
 
 /// The control plane of Assay: HTTP, Postgres, the scheduling loop and its pools.
 #[derive(Debug, Parser)]
@@ -95,6 +96,11 @@ pub struct Serve {
     #[arg(long, env = "ASSAY_LEASE", value_name = "SECONDS", default_value = "60", value_parser = lease)]
     pub lease: Duration,
 
+    /// Send webhooks to private addresses as well: this machine's, its network's, its cloud's. Without
+    /// it they go to public ones alone, whatever a name leads to.
+    #[arg(long, env = "ASSAY_WEBHOOKS_TO_PRIVATE")]
+    pub webhooks_to_private: bool,
+
     /// Folder that relative paths of a sweep file start from, where a request names none. Default:
     /// where this program was started.
     #[arg(long, env = "ASSAY_FOLDER", value_name = "FOLDER")]
@@ -107,6 +113,12 @@ impl Serve {
     pub fn access(&self) -> Access {
         let needs_login = self.login || !self.listen.ip().is_loopback();
         Access { needs_login, url: self.url.clone() }
+    }
+
+    /// Where webhooks may lead.
+    #[must_use]
+    pub const fn reach(&self) -> Reach {
+        if self.webhooks_to_private { Reach::Anywhere } else { Reach::Public }
     }
 }
 

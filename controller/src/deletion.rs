@@ -84,6 +84,7 @@ pub(crate) async fn cancel_and_delete(
             intent::cancel_in(tx, RunId(run.run_id)).await?;
         }
     }
+    store::outbox::ended(tx, &[sweep]).await?;
     if store::run::of_sweep(&mut *tx, sweep).await?.iter().any(|run| run.state != "done") {
         return Ok(false);
     }

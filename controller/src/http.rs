@@ -19,6 +19,7 @@ mod stream;
 mod sweeps;
 mod tagged;
 mod tokens;
+mod webhooks;
 mod worker;
 
 pub use error::Error;
@@ -38,7 +39,7 @@ use crate::app::App;
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(title = "Assay", description = "Ablation sweeps for continued pretraining"),
-    components(schemas(assay_api::view::StreamEvent))
+    components(schemas(assay_api::view::StreamEvent, assay_api::view::WebhookMessage))
 )]
 struct Doc;
 
@@ -53,6 +54,7 @@ fn people() -> OpenApiRouter<App> {
         .merge(pools::router())
         .merge(session::router())
         .merge(tokens::router())
+        .merge(webhooks::router())
 }
 
 fn api(people: OpenApiRouter<App>) -> OpenApiRouter<App> {

@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 use crate::app::App;
 use crate::http::Error;
 use crate::store;
+use crate::store::outbox;
 use crate::store::world::{self, TellError, Told};
 
 /// # Errors
@@ -45,6 +46,7 @@ pub async fn cancel_sweep(app: &App, sweep: SweepId) -> Result<(), Error> {
             cancel_in(&mut tx, RunId(run.run_id)).await?;
         }
     }
+    outbox::ended(&mut tx, &[sweep]).await?;
     tx.commit().await?;
     Ok(app.wake().await?)
 }
@@ -69,6 +71,7 @@ pub async fn prioritize_sweep(app: &App, sweep: SweepId, priority: i16) -> Resul
     Ok(app.wake().await?)
 }
 
+/// Whoever asks for it tells of the end: `outbox::ended`.
 pub(crate) async fn cancel_in(tx: &mut PgConnection, run: RunId) -> Result<(), Error> {
     unless_ended(world::tell(tx, run, &cancelled()).await)
 }
@@ -89,14 +92,15 @@ fn cancelled() -> Told {
 
 async fn tell(app: &App, run: RunId, told: &Told) -> Result<(), Error> {
     let mut tx = app.store.db.begin().await?;
-    world::tell(&mut tx, run, told).await?;
+    let sweep = world::tell(&mut tx, run, told).await?;
+    outbox::ended(&mut tx, &[sweep]).await?;
     tx.commit().await?;
     Ok(app.wake().await?)
 }
 
-fn unless_ended(told: Result<(), TellError>) -> Result<(), Error> {
+fn unless_ended(told: Result<SweepId, TellError>) -> Result<(), Error> {
     match told {
-        Ok(()) | Err(TellError::Illegal(_)) => Ok(()),
+        Ok(_) | Err(TellError::Illegal(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }

@@ -5,7 +5,7 @@
 //! workers say) and `apply` (what a sweep file asks for), which write and wake the loop; `metrics`,
 //! where points are kept and read; `remark` (what people say of runs), which the loop need not know;
 //! `deletion` of sweeps with their files, `extension` of runs; `http` and `store`, which only translate;
-//! `pool`, where attempts run; `postgres`, the private server; `access`, who may ask for what.
+//! `webhook`, which tells other programs what happened; `pool`, where attempts run; `postgres`, the private server; `access`, who may ask for what.
 //!
 //! **Invariant:** `http` never calls a pool; `store` never decides; `pool` never writes SQL.
 #![forbid(unsafe_code)]
@@ -27,3 +27,4 @@ pub mod schedule;
 pub mod secret;
 pub mod serve;
 pub mod store;
+pub mod webhook;

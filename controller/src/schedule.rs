@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use assay_api::view::LoopView;
-use assay_api::{KillPoint, RunId, kill_point};
+use assay_api::{KillPoint, RunId, SweepId, kill_point};
 use assay_scheduler::{self as scheduler, Attempt, Event, Plan, State, Waiting};
 use chrono::Utc;
+use sqlx::PgConnection;
 use sqlx::postgres::PgListener;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -165,15 +166,15 @@ async fn commit(
     }
     // a sweep before its runs, in the order that apply locks them in
     for sweep in &plan.pauses {
-        if store::sweep_use::pause_failing(&mut *tx, Uuid::from_u128(sweep.0)).await? {
-            info!(sweep.id = %Uuid::from_u128(sweep.0), "paused a sweep whose runs fail alike");
-        }
+        pause(&mut tx, Uuid::from_u128(sweep.0)).await?;
     }
     let mut written = 0;
+    let mut moved = Vec::new();
     for ((id, event), Explained { told, output }) in plan.steps.iter().zip(explained) {
         let found = &rows.runs[id];
         if world::commit(&mut tx, rows.now, found, told).await? {
             written += 1;
+            moved.push(SweepId(Uuid::from_u128(found.run.spec.sweep.0)));
             info!(run.id = %Uuid::from_u128(id.0), "{}: {event}", found.run.spec.name);
             if let Some(attempt) = event.attempt().filter(|_| !output.is_empty()) {
                 let key = key(*id, attempt);
@@ -191,11 +192,25 @@ async fn commit(
             plan.waiting.iter().map(|(_, waiting)| is_held_back(waiting)).collect();
         store::run::explain(&mut tx, &runs, &why, &held_back).await?;
     }
+    for sweep in &plan.spent {
+        if store::sweep_use::spent(&mut *tx, Uuid::from_u128(sweep.0)).await? {
+            store::outbox::paused_spent(&mut *tx, Uuid::from_u128(sweep.0)).await?;
+        }
+    }
+    store::outbox::ended(&mut tx, &moved).await?;
     if 0 < written {
         kill_point(KillPoint::StepsStoredCommitted);
     }
     tx.commit().await?;
     Ok(Some(written))
+}
+
+async fn pause(tx: &mut PgConnection, sweep: Uuid) -> Result<(), sqlx::Error> {
+    if store::sweep_use::pause_failing(&mut *tx, sweep).await? {
+        store::outbox::paused_failing(tx, sweep).await?;
+        info!(sweep.id = %sweep, "paused a sweep whose runs fail alike");
+    }
+    Ok(())
 }
 
 /// Asks every attempt that would die with this controller to save a checkpoint, and waits until all

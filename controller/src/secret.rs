@@ -1,4 +1,4 @@
-//! The installation's key, and the secret of one attempt made with it.
+//! The installation's key, and the secrets of attempts and webhooks made with it.
 
 use std::fmt;
 use std::fs::{self, OpenOptions};
@@ -10,11 +10,14 @@ use anyhow::Context;
 use assay_api::{KillPoint, RunId, kill_point};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::webhook::signature::WebhookKey;
 
 /// 256 bits: as long as the hash's output, which is as strong as HMAC-SHA-256 gets (RFC 2104).
 const KEY_BYTES: usize = 32;
 
-/// Makes the secrets of attempts; never stored in the database, only its fingerprint is.
+/// Makes the secrets of attempts and webhooks; never stored in the database, only its fingerprint is.
 #[derive(Clone)]
 pub struct InstallationKey([u8; KEY_BYTES]);
 
@@ -85,6 +88,15 @@ impl InstallationKey {
         bytes.is_some_and(|bytes| self.mac(run, attempt).verify_slice(&bytes).is_ok())
     }
 
+    /// What the deliveries of one webhook are signed with.
+    #[must_use]
+    pub fn webhook_secret(&self, secret_id: Uuid) -> WebhookKey {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes any key length");
+        mac.update(b"assay webhook");
+        mac.update(secret_id.as_bytes());
+        WebhookKey::new(mac.finalize().into_bytes().into())
+    }
+
     fn mac(&self, run: RunId, attempt: u32) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes any key length");
         mac.update(b"assay attempt");
@@ -97,8 +109,8 @@ impl InstallationKey {
 /// 244 bits of chance.
 fn random() -> [u8; KEY_BYTES] {
     let mut bytes = [0; KEY_BYTES];
-    bytes[..16].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
-    bytes[16..].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+    bytes[..16].copy_from_slice(Uuid::new_v4().as_bytes());
+    bytes[16..].copy_from_slice(Uuid::new_v4().as_bytes());
     bytes
 }
 
@@ -129,7 +141,7 @@ mod tests {
     #[test]
     fn a_secret_is_good_for_one_attempt_of_one_run() {
         let key = InstallationKey([7; KEY_BYTES]);
-        let (run, other) = (RunId(uuid::Uuid::from_u128(1)), RunId(uuid::Uuid::from_u128(2)));
+        let (run, other) = (RunId(Uuid::from_u128(1)), RunId(Uuid::from_u128(2)));
         let secret = key.secret(run, 1);
         assert!(key.is_secret_of(run, 1, &secret));
         assert!(!key.is_secret_of(run, 2, &secret));

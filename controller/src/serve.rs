@@ -26,6 +26,7 @@ use crate::postgres::Postgres;
 use crate::schedule;
 use crate::secret::InstallationKey;
 use crate::store::{self, Store};
+use crate::webhook;
 
 /// How long open requests and the loop get to end after the first signal.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
@@ -35,7 +36,7 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 /// # Errors
 /// Something that the controller stands on is missing or refuses it; each says what to do.
 pub async fn serve(options: Serve) -> anyhow::Result<()> {
-    let access = Arc::new(options.access());
+    let (access, reach) = (Arc::new(options.access()), options.reach());
     let Serve {
         data,
         listen,
@@ -83,6 +84,7 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
         engine: Engine::CpuF32,
         access,
         provider,
+        reach,
         lease_ms: u64::try_from(lease.as_millis())?,
         folder: path_text(&folder)?,
         shutdown: CancellationToken::new(),
@@ -170,6 +172,7 @@ async fn run(app: App, listener: TcpListener, workers: Option<TcpListener>) -> a
     let shutdown = app.shutdown.clone();
     let scheduling = tokio::spawn(schedule::run(app.clone()));
     tokio::spawn(metrics::run(app.clone()));
+    tokio::spawn(webhook::run(app.clone()));
     let server = axum::serve(listener, http::router(app.clone()))
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let serving = tokio::spawn(server.into_future());

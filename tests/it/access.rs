@@ -68,6 +68,7 @@ async fn every_operation_asks_for_a_role_and_refuses_whoever_has_less(db: PgPool
         let place = path
             .replace("{run_id}", "00000000-0000-0000-0000-000000000000")
             .replace("{note_id}", "1")
+            .replace("{delivery_id}", "1")
             .replace("{name}", "nothing")
             .replace("{tag}", "tag");
         for (method, operation) in methods.as_object().unwrap() {
@@ -86,7 +87,10 @@ async fn every_operation_asks_for_a_role_and_refuses_whoever_has_less(db: PgPool
                 ask(Some(&editor)).await == StatusCode::FORBIDDEN,
                 ask(Some(&admin)).await == StatusCode::FORBIDDEN,
             ];
-            let is_of_admins = path.starts_with("/tokens") || path == "/audit";
+            let is_of_webhooks = path.starts_with("/webhooks") || path.starts_with("/deliveries");
+            let is_of_admins = path.starts_with("/tokens")
+                || path == "/audit"
+                || is_of_webhooks && (method != Method::GET || path.ends_with("/secret"));
             let is_look = method == Method::GET || path == "/series/query";
             let expected = [is_of_admins || !is_look, is_of_admins, false];
             assert_eq!(is_forbidden, expected, "{method} {path}");

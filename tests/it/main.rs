@@ -24,4 +24,5 @@ mod remarks;
 mod repin;
 mod schedule;
 mod states;
+mod webhooks;
 mod whole;

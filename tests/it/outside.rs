@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// A program of `target/outside`.
-fn outside(name: &str) -> Command {
+pub(crate) fn outside(name: &str) -> Command {
     let path = root().join("target/outside/bin").join(name);
     assert!(path.exists(), "{} is missing: `make outside` installs it", path.display());
     Command::new(path)
 }
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }

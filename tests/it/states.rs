@@ -49,6 +49,16 @@ async fn the_tables_the_scheduler_and_the_api_know_the_same_words(db: PgPool) {
     .into();
     causes.sort_unstable();
     assert_eq!(words_of(&db, "run_cause_known").await, causes);
+
+    // nobody can wait for a ping, and every end of a run can be told
+    let mut events = words_of(&db, "webhook_events_known").await;
+    for outcome in &outcomes {
+        assert!(events.contains(&format!("run.{outcome}")), "{outcome}");
+    }
+    events.push("ping".to_owned());
+    events.sort();
+    assert_eq!(schema_words("WebhookEvent"), events);
+    assert_eq!(words_of(&db, "delivery_state_known").await, schema_words("DeliveryState"));
     assert_eq!(words_of(&db, "attempt_cause_known").await, causes);
 }
 

@@ -11,6 +11,7 @@ use assay_controller::pool::{AttemptKey, Pools};
 use assay_controller::schedule::{self, Memory};
 use assay_controller::secret::InstallationKey;
 use assay_controller::store::{self, Store};
+use assay_controller::webhook::address::Reach;
 use assay_scheduler::Exit;
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -51,6 +52,7 @@ impl TestApp {
             engine: Engine::CpuF32,
             access: Arc::default(),
             provider: None,
+            reach: Reach::Public,
             lease_ms: 60_000,
             folder: corpus.folder().to_owned(),
             shutdown: CancellationToken::new(),
@@ -67,6 +69,14 @@ impl TestApp {
     #[must_use]
     pub fn serving(mut self, access: Access) -> Self {
         self.app.access = Arc::new(access);
+        self.router = http::router(self.app.clone());
+        self
+    }
+
+    /// The same controller, whose webhooks may lead to this machine.
+    #[must_use]
+    pub fn reaching(mut self, reach: Reach) -> Self {
+        self.app.reach = reach;
         self.router = http::router(self.app.clone());
         self
     }

@@ -11,6 +11,7 @@ mod events;
 mod machine;
 mod pool;
 mod port;
+mod receiver;
 mod worker;
 
 pub use app::TestApp;
@@ -20,4 +21,5 @@ pub use corpus::{Corpus, sweep};
 pub use events::Events;
 pub use machine::{Machine, Processes, program, signal};
 pub use pool::FakePool;
+pub use receiver::{Answer, Got, Receiver};
 pub use worker::TestWorker;

@@ -2,6 +2,7 @@
 
 mod people;
 mod stream;
+mod webhooks;
 mod worker;
 
 use std::time::Duration;

@@ -95,6 +95,9 @@ points! {
     AsideNoted = "aside-noted",
     AsideNotedCleared = "aside-noted-cleared",
     ClearedForgotten = "cleared-forgotten",
+    // What happened is told to others.
+    ClaimedSent = "claimed-sent",
+    SentNoted = "sent-noted",
     // The controller is told to stop.
     AskedGone = "asked-gone",
     GoneStopped = "gone-stopped",

@@ -8,6 +8,7 @@ mod remark;
 mod run;
 mod series;
 mod sweep;
+mod webhook;
 
 pub use access::{
     ActorView, AuditPage, AuditRow, LoginRequest, Role, RotateRequest, SessionView, TokenRequest,
@@ -26,4 +27,8 @@ pub use run::{
 pub use series::{SeriesAnswer, SeriesPoints, SeriesQuery};
 pub use sweep::{
     AxisView, Counts, GpuHours, Problem, StreamEvent, SweepState, SweepSummary, SweepView,
+};
+pub use webhook::{
+    DeliveryPage, DeliveryState, DeliveryView, OutcomeCounts, WebhookData, WebhookEvent,
+    WebhookMessage, WebhookRequest, WebhookSecret, WebhookView,
 };

@@ -15,6 +15,7 @@ pub(crate) mod sweep;
 pub(crate) mod token;
 pub(crate) mod up;
 pub(crate) mod watch;
+pub(crate) mod webhook;
 
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;

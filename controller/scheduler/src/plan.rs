@@ -1,5 +1,7 @@
 //! From what is, to what should happen next. Read `plan` first; the rest serves it.
 
+use std::collections::BTreeSet;
+
 use crate::queue::place_queued;
 use crate::world::{Seen, World};
 use crate::{Attempt, AttemptSeen, Cause, Event, Exit, Loss, Need, Outcome, Pool, PoolId};
@@ -12,6 +14,8 @@ pub struct Plan {
     /// Sweeps that nothing new is placed of until somebody lets them go on: committed with the steps,
     /// if that is still so.
     pub pauses: Vec<SweepId>,
+    /// Sweeps with something left to do that have used all their time: people are told of each once.
+    pub spent: Vec<SweepId>,
     /// Performed afterwards. Idempotent, and safe to lose.
     pub actions: Vec<Action>,
     /// Why each run that is placed but has not begun waits, and then each queued one that is not
@@ -52,6 +56,7 @@ const LEAVING_MS: u64 = 10_000;
 pub fn plan(world: &World) -> Plan {
     let mut plan = Plan::default();
     pause_failing(world, &mut plan);
+    note_spent(world, &mut plan);
     judge_leased(world, &mut plan);
     release_stopping(world, &mut plan);
     follow_needs(world, &mut plan);
@@ -64,6 +69,17 @@ fn pause_failing(world: &World, plan: &mut Plan) {
     let failing =
         world.sweeps.iter().filter(|(_, sweep)| sweep.pause.is_none() && sweep.is_failing());
     plan.pauses.extend(failing.map(|(id, _)| *id));
+}
+
+/// A sweep that a person paused waits for them anyway.
+fn note_spent(world: &World, plan: &mut Plan) {
+    let is_open =
+        |run: &&Run| matches!(run.standing.state, State::Queued { .. } | State::Leased { .. });
+    let open: BTreeSet<_> = world.runs.values().filter(is_open).map(|run| run.spec.sweep).collect();
+    let is_spent = |id: &SweepId| {
+        world.sweeps.get(id).is_some_and(|sweep| sweep.pause.is_none() && sweep.spent().is_some())
+    };
+    plan.spent.extend(open.into_iter().filter(is_spent));
 }
 
 /// A leased run wants its attempt to exist, and to be heard once it runs; unless its sweep is paused

@@ -36,6 +36,10 @@ pub(super) fn needs(method: &Method, operation: &str) -> Needs {
         "show_session" | "log_in" | "log_out" => Needs::Nothing,
         "list_tokens" | "list_audit" => Needs::Look(Role::Admin),
         "create_token" | "rotate_token" | "revoke_token" => Needs::Change(Role::Admin),
+        // the controller sends to where they lead, and who knows a secret can sign
+        "show_webhook_secret" => Needs::Look(Role::Admin),
+        "add_webhook" | "remove_webhook" | "rotate_webhook" | "enable_webhook"
+        | "disable_webhook" | "test_webhook" | "repeat_delivery" => Needs::Change(Role::Admin),
         // asked for by POST, as the question is long
         "query_series" => Needs::Look(Role::Viewer),
         // it reads files of the controller's machine
@@ -283,6 +287,10 @@ mod tests {
                 _ => assert!(matches!(needs, Needs::Change(Role::Editor | Role::Admin)), "{path}"),
             }
             if path.contains("/token") || path.contains("/audit") {
+                assert!(matches!(needs, Needs::Look(Role::Admin) | Needs::Change(Role::Admin)));
+            }
+            let is_of_webhooks = path.contains("/webhooks") || path.contains("/deliveries");
+            if is_of_webhooks && (method != Method::GET || path.ends_with("/secret")) {
                 assert!(matches!(needs, Needs::Look(Role::Admin) | Needs::Change(Role::Admin)));
             }
         }

@@ -3,7 +3,7 @@
 
 use assay_api::view::{
     ApplyRequest, ExcludeRequest, ExtendRequest, ForkRequest, LoginRequest, NoteRequest,
-    PriorityRequest, RotateRequest, SeriesQuery, TokenRequest,
+    PriorityRequest, RotateRequest, SeriesQuery, TokenRequest, WebhookRequest,
 };
 use assay_api::worker::limits::REQUEST_BYTES_MAX;
 use assay_api::worker::{FinishRequest, ReportRequest, StartRequest};
@@ -53,6 +53,11 @@ impl Limited for LoginRequest {
     const BYTES_MAX: usize = 4 << 10;
 }
 
+/// A URL of 2,000 characters and a name, escaped, and some words.
+impl Limited for WebhookRequest {
+    const BYTES_MAX: usize = 16 << 10;
+}
+
 /// Two short words.
 impl Limited for ExtendRequest {
     const BYTES_MAX: usize = 4 << 10;
@@ -88,6 +93,10 @@ pub(super) const QUERY_BUCKETS_MAX: u32 = 1_000;
 pub(super) const LOG_LINES_MAX: u32 = 5_000;
 /// Rows of the audit log in one answer.
 pub(super) const AUDIT_ROWS_MAX: u32 = 1_000;
+/// Deliveries of a webhook in one answer.
+pub(super) const DELIVERIES_MAX: u32 = 1_000;
+/// Webhooks of one project. What ends is written down once for each.
+pub(crate) const WEBHOOKS_MAX: i64 = 20;
 /// Streams open at a time, each with two reads a second: what 20 connections can serve of reads that
 /// take 50 ms, with half of them left for everything else.
 pub(crate) const STREAMS_MAX: usize = 100;

@@ -66,6 +66,23 @@ pub async fn pause_failing(tx: impl PgExecutor<'_>, sweep: Uuid) -> Result<bool,
     Ok(0 < paused.rows_affected())
 }
 
+/// A sweep has used all its time. True: nobody was told of it at this limit.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn spent(tx: impl PgExecutor<'_>, sweep: Uuid) -> Result<bool, sqlx::Error> {
+    let noted = sqlx::query!(
+        "insert into sweep_use (sweep_id, told_slot_ms_max)
+         select s.sweep_id, s.slot_ms_max from sweep s left join sweep_use u using (sweep_id)
+         where s.sweep_id = $1 and s.slot_ms_max is not null and u.told_slot_ms_max is distinct from s.slot_ms_max
+         on conflict (sweep_id) do update set told_slot_ms_max = excluded.told_slot_ms_max",
+        sweep,
+    )
+    .execute(tx)
+    .await?;
+    Ok(0 < noted.rows_affected())
+}
+
 /// Errors are counted anew from here.
 ///
 /// # Errors

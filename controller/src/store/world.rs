@@ -7,7 +7,7 @@ mod limit;
 
 use std::collections::BTreeMap;
 
-use assay_api::RunId;
+use assay_api::{RunId, SweepId};
 use assay_scheduler as scheduler;
 use assay_scheduler::{
     Attempt, Cause, ErrorSeen, Event, Finish, IllegalStep, Loss, Outcome, PoolId, Remedy, Spec,
@@ -141,16 +141,17 @@ fn signature(message: &str) -> u64 {
     u64::from_be_bytes(*hash.first_chunk().expect("a hash has 32 bytes"))
 }
 
-/// Locks a run, moves it, and writes what follows from it.
+/// Locks a run, moves it, and writes what follows from it. Its sweep: whoever may have ended the run asks
+/// `outbox::ended` to tell of it.
 ///
 /// # Errors
 /// The step is illegal where the run stands; or there is no such run.
-pub async fn tell(tx: &mut PgConnection, run: RunId, told: &Told) -> Result<(), TellError> {
+pub async fn tell(tx: &mut PgConnection, run: RunId, told: &Told) -> Result<SweepId, TellError> {
     let now = now(&mut *tx).await?;
     let found = lock(&mut *tx, run).await?.ok_or(TellError::Missing(run))?;
     let moved = commit(tx, now, &found, told).await?;
     assert!(moved, "a locked row is moved by nobody else");
-    Ok(())
+    Ok(SweepId(Uuid::from_u128(found.run.spec.sweep.0)))
 }
 
 /// Writes one step, guarded by the version that it was planned from. False: somebody else moved the

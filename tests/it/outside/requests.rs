@@ -8,7 +8,7 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use assay_api::view::{Role, RunRow, TokenRequest};
+use assay_api::view::{Role, RunRow, TokenRequest, WebhookEvent, WebhookRequest};
 use assay_api::worker::{HEADER_ATTEMPT, HEADER_RUN};
 use assay_api::{KillPoint, RunId};
 use assay_tests::{Books, Corpus, Machine, until};
@@ -50,6 +50,7 @@ const ROUNDS: [&[&str]; 3] = [
         "--exclude-operation-id=cancel_sweep",
         "--exclude-operation-id=delete_sweep",
         "--exclude-operation-id=revoke_token",
+        "--exclude-operation-id=remove_webhook",
     ],
     &["--include-operation-id=finish_worker"],
     &[],
@@ -118,6 +119,11 @@ async fn fill(machine: &Machine) -> Known {
         join sweep using (sweep_id) where name = 'held' and attempt.ended_at is null";
     let instance = Books::default().ask(machine, instance).await.pop().expect("it has started");
     let asked = TokenRequest { name: "ci".to_owned(), role: Role::Editor, expires_in_s: None };
+    let url = "https://receiver.invalid/hook".to_owned();
+    let events = vec![WebhookEvent::RunSucceeded, WebhookEvent::RunCancelled];
+    let webhook = WebhookRequest { name: "ci".to_owned(), url, events };
+    machine.client.add_webhook(&webhook).await.unwrap();
+    machine.client.test_webhook("ci").await.unwrap();
     let ids = |runs: &[RunRow]| runs.iter().map(|run| run.run_id).collect::<Vec<_>>();
     Known {
         runs: [ids(&waits.runs), ids(&whole.runs)].concat(),
@@ -135,7 +141,7 @@ fn settings_for(known: &Known) -> String {
     let runs: Vec<&str> = runs.iter().map(String::as_str).collect();
     let files = [HELD.to_owned(), WHOLE.to_owned(), WHOLE.replace("whole", "third")];
     let files: Vec<&str> = files.iter().map(String::as_str).collect();
-    let words: [(&str, &[&str], &[&str]); 11] = [
+    let words: [(&str, &[&str], &[&str]); 13] = [
         ("sweeps", &["held", "whole", "third"], &["path.name"]),
         ("runs", &runs, &["path.run_id", "body.runs[*]"]),
         ("notes", &["1", "2", "3", "4"], &["path.note_id"]),
@@ -147,6 +153,9 @@ fn settings_for(known: &Known) -> String {
         ("tokens", &["ci", "robot"], &["body.name"]),
         ("instances", &[&known.instance], &["body.instance"]),
         ("hosts", &["node-1"], &["body.host"]),
+        // nobody answers there
+        ("urls", &["https://receiver.invalid/hook", "http://10.0.0.1/"], &["body.url"]),
+        ("events", &["run.failed", "sweep.finished"], &["body.events[*]"]),
     ];
     let mut text = GENERAL.to_owned();
     let mut places = "[parameters]\n".to_owned();
@@ -203,11 +212,25 @@ error-feedback = { enabled = false }
 "#;
 
 const OPERATIONS: &str = r#"
-# Its paths name tokens, not sweeps.
+# Its paths name tokens, which are called as the webhooks are, and no sweeps.
 [[operations]]
 include-tag = "access"
 [operations.parameters]
 "path.name" = { dictionary = "tokens", probability = 0.7 }
+
+# And so do those of webhooks.
+[[operations]]
+include-tag = "webhooks"
+[operations.parameters]
+"path.name" = { dictionary = "tokens", probability = 0.7 }
+
+# Numbers, which the words above are not.
+[dictionaries.deliveries]
+values = [1, 2, 3]
+[[operations]]
+include-operation-id = "repeat_delivery"
+[operations.parameters]
+"path.delivery_id" = { dictionary = "deliveries", probability = 0.7 }
 
 # A stream has no end: of each, what comes first is read.
 [[operations]]

@@ -18,7 +18,7 @@ const LOG_LINES: u32 = 1000;
 /// Speaks to a controller for a person.
 #[derive(Clone, Debug)]
 pub struct Client {
-    connection: Connection,
+    pub(super) connection: Connection,
 }
 
 /// Every method fails where the controller cannot be reached, or refuses.
@@ -215,11 +215,11 @@ impl Client {
         self.get("/pools").await
     }
 
-    async fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+    pub(super) async fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
         self.connection.ask(self.connection.http.get(self.connection.path(path))).await
     }
 
-    async fn wish(&self, path: &str) -> Result<(), Error> {
+    pub(super) async fn wish(&self, path: &str) -> Result<(), Error> {
         self.connection.send(self.connection.http.post(self.connection.path(path))).await?;
         Ok(())
     }
@@ -235,14 +235,14 @@ impl Client {
         Ok(())
     }
 
-    async fn delete(&self, path: &str) -> Result<(), Error> {
+    pub(super) async fn delete(&self, path: &str) -> Result<(), Error> {
         self.connection.send(self.connection.http.delete(self.connection.path(path))).await?;
         Ok(())
     }
 }
 
 /// A name as one segment of a path.
-fn escaped(name: &str) -> String {
+pub(super) fn escaped(name: &str) -> String {
     name.bytes().fold(String::new(), |mut text, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             text.push(char::from(byte));
