@@ -69,7 +69,7 @@ enum Onto {
 
 async fn store_file(app: &App, request: &ApplyRequest, onto: Onto) -> Result<ApplyAnswer, Error> {
     let expansion = read(app, request)?;
-    let mut tx = app.store.db.begin().await?;
+    let mut tx = app.store.begin().await?;
     let is_new = store::sweep::find(&mut *tx, &expansion.name).await?.is_none();
     if is_new && SWEEPS_MAX <= store::sweep::count(&mut *tx).await? {
         let message =

@@ -34,7 +34,7 @@ pub async fn start(
     request: &StartRequest,
 ) -> Result<StartAnswer, Error> {
     request.check()?;
-    let mut tx = app.store.db.begin().await?;
+    let mut tx = app.store.begin().await?;
     let current = current(&mut tx, speaker).await?;
     let lease = Lease { lease_ms: app.lease_ms };
     let (run, number) = (speaker.run, speaker.attempt.cast_signed());
@@ -191,7 +191,7 @@ pub async fn report(
     request: &ReportRequest,
 ) -> Result<ReportAnswer, Error> {
     check(request)?;
-    let mut tx = app.store.db.begin().await?;
+    let mut tx = app.store.begin().await?;
     let current = current(&mut tx, speaker).await?;
     if current.instance != Some(request.instance.0) {
         return Err(refused(speaker, "another process runs it"));
@@ -336,7 +336,7 @@ fn wish(current: &Current) -> Wish {
 /// 409: the attempt is not current, or another instance runs it.
 pub async fn finish(app: &App, speaker: Speaker, request: &FinishRequest) -> Result<(), Error> {
     request.finish.check()?;
-    let mut tx = app.store.db.begin().await?;
+    let mut tx = app.store.begin().await?;
     let current = current(&mut tx, speaker).await?;
     if current.instance != Some(request.instance.0) {
         return Err(refused(speaker, "another process runs it"));

@@ -27,7 +27,7 @@ pub enum Open {
 /// # Errors
 /// The database does not answer.
 pub async fn show(app: &App, sweep: SweepId) -> Result<DeletionView, Error> {
-    let mut tx = store::view::snapshot(&app.store.db).await?;
+    let mut tx = store::snapshot(&app.store.db).await?;
     let name = store::sweep::name(&mut *tx, sweep).await?;
     let pool = store::sweep::pool(&mut *tx, sweep).await?;
     measure(app, &mut tx, sweep, (name, pool)).await
@@ -38,7 +38,7 @@ pub async fn show(app: &App, sweep: SweepId) -> Result<DeletionView, Error> {
 /// # Errors
 /// 409: runs have not ended and may not be cancelled, or runs of other sweeps stand on it.
 pub async fn delete(app: &App, sweep: SweepId, open: Open) -> Result<DeletionView, Error> {
-    let mut tx = app.store.db.begin().await?;
+    let mut tx = app.store.begin().await?;
     let gone = || Error::NotFound("the sweep is gone".to_owned());
     let locked = deletion::lock(&mut tx, sweep).await?.ok_or_else(gone)?;
     let mut view = measure(app, &mut tx, sweep, (locked.name, locked.pool)).await?;

@@ -22,7 +22,7 @@ use crate::store::run::{NeededResult, NewRun};
 /// 404: there is no such run. 409: it has not succeeded, keeps no state, or is extended so already.
 /// 422: the wish cannot be read, is not longer, or passes over a source too often.
 pub async fn extend(app: &App, run: RunId, asked: &ExtendRequest) -> Result<ExtendAnswer, Error> {
-    let mut tx = app.store.db.begin().await?;
+    let mut tx = app.store.begin().await?;
     extension::lock_sweep(&mut *tx, run).await?;
     let missing = || Error::NotFound(format!("no run {run}"));
     let source = extension::source(&mut *tx, run).await?.ok_or_else(missing)?;

@@ -28,7 +28,7 @@ pub async fn retry_run(app: &App, run: RunId) -> Result<(), Error> {
 /// # Errors
 /// The database does not answer.
 pub async fn resume_sweep(app: &App, sweep: SweepId) -> Result<(), Error> {
-    let mut tx = app.store.db.begin().await?;
+    let mut tx = app.store.begin().await?;
     store::sweep::pause(&mut *tx, sweep, None).await?;
     store::sweep_use::forget_errors(&mut *tx, sweep).await?;
     tx.commit().await?;
@@ -40,7 +40,7 @@ pub async fn resume_sweep(app: &App, sweep: SweepId) -> Result<(), Error> {
 /// # Errors
 /// The database does not answer.
 pub async fn cancel_sweep(app: &App, sweep: SweepId) -> Result<(), Error> {
-    let mut tx = app.store.db.begin().await?;
+    let mut tx = app.store.begin().await?;
     for run in store::run::of_sweep(&mut *tx, sweep).await? {
         if run.state != "done" {
             cancel_in(&mut tx, RunId(run.run_id)).await?;
@@ -91,7 +91,7 @@ fn cancelled() -> Told {
 }
 
 async fn tell(app: &App, run: RunId, told: &Told) -> Result<(), Error> {
-    let mut tx = app.store.db.begin().await?;
+    let mut tx = app.store.begin().await?;
     let sweep = world::tell(&mut tx, run, told).await?;
     outbox::ended(&mut tx, &[sweep]).await?;
     tx.commit().await?;

@@ -122,7 +122,7 @@ pub async fn activate(app: &App, memory: &mut Memory) -> anyhow::Result<Activati
         return Ok(Activation { is_follower: true, ..Activation::default() });
     };
     let rows = {
-        let mut tx = store::view::snapshot(&app.store.db).await?;
+        let mut tx = store::snapshot(&app.store.db).await?;
         world::load(&mut tx, &app.pools.ids()).await.context("cannot read the runs")?
     };
     let reports_since = memory.reachable.since(rows.now, app.lease_ms);
@@ -160,7 +160,7 @@ async fn commit(
     rows: &Rows,
     (plan, explained): (&Plan, &[Explained]),
 ) -> anyhow::Result<Option<usize>> {
-    let mut tx = app.store.db.begin().await?;
+    let mut tx = app.store.begin().await?;
     if !leader::hold(&mut *tx, proof).await? {
         return Ok(None);
     }
@@ -230,7 +230,7 @@ pub async fn drain(app: &App) {
 
 /// Returns how many attempts there are still.
 async fn ask_to_stop(app: &App) -> anyhow::Result<usize> {
-    let mut tx = app.store.db.begin().await?;
+    let mut tx = app.store.begin().await?;
     let rows = world::load(&mut tx, &app.pools.ids()).await?;
     let mut active = 0;
     let is_tied = |id| app.pools.get(id).is_some_and(|pool| !pool.outlives_controller());

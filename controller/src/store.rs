@@ -27,9 +27,12 @@ pub mod sweep;
 pub mod sweep_use;
 pub mod tag;
 pub mod token;
+mod transaction;
 pub mod view;
 pub mod webhook;
 pub mod world;
+
+pub use transaction::snapshot;
 
 use std::time::Duration;
 

@@ -29,6 +29,7 @@ async fn rows_and_points_arrive_once_from_the_cursor_on(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "assay_controller::store::MIGRATOR")]
+#[expect(clippy::disallowed_methods, reason = "nobody cancels a test")]
 async fn a_transaction_that_commits_late_is_not_skipped(db: PgPool) {
     let mut app = TestApp::new(db.clone(), 1).await;
     app.apply(&sweep("s")).await.unwrap();

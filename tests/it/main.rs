@@ -24,5 +24,6 @@ mod remarks;
 mod repin;
 mod schedule;
 mod states;
+mod transaction;
 mod webhooks;
 mod whole;

@@ -26,7 +26,7 @@ impl Got {
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
         let found = self.headers.iter().find(|(header, _)| header == name);
-        found.map(|(_, value)| value.as_str()).unwrap_or_else(|| panic!("no {name}: {self:?}"))
+        found.map_or_else(|| panic!("no {name}: {self:?}"), |(_, value)| value.as_str())
     }
 
     #[must_use]

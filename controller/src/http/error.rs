@@ -71,14 +71,11 @@ impl Error {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        match &self {
-            Self::Internal(source) => {
-                error!(error = format!("{source:#}"), "a request failed: {source:#}");
-            }
-            Self::Away(source) => {
-                warn!(error = format!("{source:#}"), "no database for a request: {source:#}");
-            }
-            _ => (),
+        if let Self::Internal(source) = &self {
+            error!(error = format!("{source:#}"), "a request failed: {source:#}");
+        }
+        if let Self::Away(source) = &self {
+            warn!(error = format!("{source:#}"), "no database for a request: {source:#}");
         }
         let (status, kind) = self.kind();
         let error = self.to_string();
@@ -127,12 +124,9 @@ impl From<anyhow::Error> for Error {
 
 /// No fault of a query: there is no server, or none that takes queries now.
 fn is_away(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+    if let sqlx::Error::Database(error) = error {
         // PostgreSQL's classes of errors: 08, the connection; 57P, an operator's intervention
-        sqlx::Error::Database(error) => {
-            error.code().is_some_and(|code| code.starts_with("08") || code.starts_with("57P"))
-        }
-        _ => false,
+        return error.code().is_some_and(|code| code.starts_with("08") || code.starts_with("57P"));
     }
+    matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed)
 }

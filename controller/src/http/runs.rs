@@ -29,7 +29,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
 #[utoipa::path(get, operation_id = "show_run", path = "/runs/{run_id}", tag = "runs", params(("run_id" = RunId, Path)),
     responses((status = 200, body = RunView), (status = 404, body = Problem)))]
 async fn show(State(app): State<App>, Path(run): Path<RunId>) -> Result<Json<RunView>, Error> {
-    let mut tx = view::snapshot(&app.store.db).await?;
+    let mut tx = store::snapshot(&app.store.db).await?;
     let missing = || Error::NotFound(format!("no run {run}"));
     let row = view::runs(&mut tx, view::Rows::One(run)).await?.pop().ok_or_else(missing)?;
     let asked = store::run::asked(&mut *tx, run).await?;

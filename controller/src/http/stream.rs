@@ -23,7 +23,7 @@ use super::limits::STREAMS_MAX;
 use super::{Error, sweeps};
 use crate::app::App;
 use crate::metrics;
-use crate::store::view;
+use crate::store::{self, view};
 
 /// At most two events per second and client: more than an eye can use.
 const PACE: Duration = Duration::from_millis(500);
@@ -111,7 +111,7 @@ fn is_gone(error: &anyhow::Error) -> bool {
 
 /// What was committed from `cursor` on, and the cursor after it.
 async fn since(app: &App, sweep: SweepId, cursor: i64) -> anyhow::Result<(i64, Vec<StreamEvent>)> {
-    let mut tx = view::snapshot(&app.store.db).await?;
+    let mut tx = store::snapshot(&app.store.db).await?;
     let horizon = view::horizon(&mut *tx).await?;
     let file = view::sweep_file(&mut *tx, sweep).await?;
     if cursor <= file.rewritten && file.rewritten < horizon {

@@ -175,7 +175,7 @@ pub(super) async fn find(app: &App, name: &str) -> Result<SweepId, Error> {
 }
 
 async fn read(app: &App, sweep: SweepId) -> Result<SweepView, Error> {
-    let mut tx = view::snapshot(&app.store.db).await?;
+    let mut tx = store::snapshot(&app.store.db).await?;
     let cursor = view::horizon(&mut *tx).await?.to_string();
     let file = view::sweep_file(&mut *tx, sweep).await?;
     Ok(SweepView {

@@ -35,14 +35,14 @@ pub async fn run(app: App) {
 /// The database does not answer, or what it holds is damaged.
 pub async fn keep(app: &App, kept: Duration) -> anyhow::Result<()> {
     for run in report::left_unfolded(&app.store.db, RUNS_MAX).await? {
-        let mut tx = app.store.db.begin().await?;
+        let mut tx = app.store.begin().await?;
         if runs::lock(&mut *tx, run).await? {
             fold(&mut tx, run).await?;
         }
         tx.commit().await?;
     }
     kill_point(KillPoint::FoldedTrimmed);
-    let mut tx = app.store.db.begin().await?;
+    let mut tx = app.store.begin().await?;
     report::trim(&mut tx, kept.as_secs_f64()).await?;
     tx.commit().await?;
     Ok(())

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::store::report::{self, Batch, Pick};
 use crate::store::series::{self, Standing, Which};
-use crate::store::{chunk, rollup, view};
+use crate::store::{chunk, rollup, snapshot};
 
 /// A busy sweep sends the tail of each series; whoever missed more starts over.
 const STREAM_BUCKETS: usize = 1000;
@@ -38,7 +38,7 @@ pub async fn query(app: &App, query: &SeriesQuery) -> anyhow::Result<SeriesAnswe
     let runs: Vec<Uuid> = query.runs.iter().map(|run| run.0).collect();
     let limit = usize::try_from(query.buckets)?;
     // a fold between two statements would be read twice or not at all
-    let mut tx = view::snapshot(&app.store.db).await?;
+    let mut tx = snapshot(&app.store.db).await?;
     let found = series::standing(&mut *tx, Which::Named(&runs, &query.names)).await?;
     let mut tails = tails(&mut tx, &runs, &found).await?;
     let (from, to) = (query.from.unwrap_or(0), query.to.unwrap_or(u64::MAX));

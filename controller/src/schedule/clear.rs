@@ -42,7 +42,7 @@ pub(super) async fn clear(app: &App, proof: LeaderProof) -> anyhow::Result<()> {
 }
 
 async fn delete_sweep(app: &App, proof: LeaderProof, sweep: SweepId) -> anyhow::Result<()> {
-    let mut tx = app.store.db.begin().await?;
+    let mut tx = app.store.begin().await?;
     if !leader::hold(&mut *tx, proof).await? {
         return Ok(());
     }
@@ -58,7 +58,7 @@ async fn delete_files(app: &App, proof: LeaderProof, due: &Due) -> anyhow::Resul
     let id = due.deletion_id;
     let Some(pool) = app.pools.named(&due.pool) else { return Ok(()) };
     if !due.is_aside {
-        let mut tx = app.store.db.begin().await?;
+        let mut tx = app.store.begin().await?;
         if !leader::hold(&mut *tx, proof).await? {
             return Ok(());
         }

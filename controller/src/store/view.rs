@@ -8,18 +8,10 @@ use assay_api::view::{
     SweepSummary,
 };
 use assay_api::{RunId, SweepId};
-use sqlx::{PgConnection, PgExecutor, PgPool, Postgres, Transaction};
+use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::{exclusion, note, tag};
-
-/// A transaction in which every read sees the same database.
-///
-/// # Errors
-/// The database does not answer.
-pub async fn snapshot(db: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-    db.begin_with("begin isolation level repeatable read, read only").await
-}
 
 /// Changes below this id are committed and visible, or never will be.
 ///

@@ -82,6 +82,7 @@ async fn every_end_is_told_once_to_whoever_waits_for_it(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "assay_controller::store::MIGRATOR")]
+#[expect(clippy::disallowed_methods, reason = "nobody cancels a test")]
 async fn what_is_taken_back_is_told_to_nobody(db: PgPool) {
     let app = with_sweep(db.clone()).await;
     add(&app, "ends", URL, &[WebhookEvent::RunCancelled]).await.unwrap();
@@ -99,6 +100,7 @@ async fn what_is_taken_back_is_told_to_nobody(db: PgPool) {
 /// Goal: of two transactions that end the last two runs, one tells that the sweep has finished. Method:
 /// the second has ended its run before the first commits, and asks while the first still holds the sweep.
 #[sqlx::test(migrator = "assay_controller::store::MIGRATOR")]
+#[expect(clippy::disallowed_methods, reason = "nobody cancels a test")]
 async fn two_that_end_the_last_runs_at_once_tell_of_the_sweep_once(db: PgPool) {
     let app = TestApp::new(db.clone(), 1).await;
     app.apply(&sweep("s")).await.unwrap();

@@ -236,11 +236,12 @@ fn hold(
 /// A file that is missing was there once.
 fn lost(folder: &Path, name: &str) -> impl FnOnce(io::Error) -> CheckpointError {
     let (folder, name) = (folder.to_owned(), name.to_owned());
-    move |error| match error.kind() {
-        io::ErrorKind::NotFound => {
+    move |error| {
+        if error.kind() == io::ErrorKind::NotFound {
             CheckpointError::Damaged { folder, problem: format!("{name} is missing") }
+        } else {
+            io_error("read", &folder.join(name))(error)
         }
-        _ => io_error("read", &folder.join(name))(error),
     }
 }
 

@@ -182,10 +182,11 @@ impl TrainError {
     /// The checkpoint that nobody can go on from, now or later.
     #[must_use]
     pub fn unusable(&self) -> Option<&Path> {
-        match self {
-            Self::Checkpoint(CheckpointError::Damaged { folder, .. })
-            | Self::OtherData { folder } => Some(folder),
-            _ => None,
+        if let Self::Checkpoint(CheckpointError::Damaged { folder, .. })
+        | Self::OtherData { folder } = self
+        {
+            return Some(folder);
         }
+        None
     }
 }

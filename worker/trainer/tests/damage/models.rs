@@ -90,7 +90,8 @@ proptest! {
     fn a_damaged_header_is_one_or_an_error_that_names_the_file(at: Index, bit in 0..8_u8) {
         let flip = |name: &str, mut bytes: Vec<u8>| {
             if name == "model.safetensors" {
-                let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+                let header = u64::from_le_bytes(bytes[..8].try_into().unwrap());
+                let header = usize::try_from(header).unwrap();
                 let at = at.index(8 + header);
                 bytes[at] ^= 1 << bit;
             }
