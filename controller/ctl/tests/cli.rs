@@ -143,3 +143,14 @@ fn a_reader_that_goes_away_ends_it_quietly() {
     let Output { status, stderr, .. } = child.wait_with_output().unwrap();
     assert_eq!((status.code(), String::from_utf8(stderr).unwrap().as_str()), (Some(0), ""));
 }
+
+/// Its address is one of many URLs here, and no option of the program itself.
+#[test]
+fn a_webhook_is_added_at_the_controller_and_not_where_it_leads() {
+    let problem = json!({ "error": "there is a webhook `chat`", "kind": "conflict" });
+    let url = controller("409 Conflict", &problem);
+    let arguments = ["webhook", "add", "chat", "https://example.com/hook", "--on", "run.failed"];
+    let output = ctl(&url, &arguments).output().expect("it starts");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("there is a webhook `chat`"), "{told}");
+}

@@ -18,7 +18,7 @@ run.cancelled, run.stopped_early. docs/webhooks.md says what is sent, and how a
 receiver makes sure that it comes from here.
 
 Examples:
-  ctl webhook add chat --url https://example.com/hook --on sweep.finished,run.failed
+  ctl webhook add chat https://example.com/hook --on sweep.finished,run.failed
   ctl webhook test chat              sends a ping
   ctl webhook deliveries chat        how it went
   ctl webhook repeat 17              sends delivery 17 again
@@ -32,8 +32,8 @@ pub(crate) enum Command {
         /// 1 to 63 letters, digits and `-_.@`.
         name: String,
         /// Where to send to, by http or https.
-        #[arg(long, value_name = "URL")]
-        url: String,
+        #[arg(value_name = "URL")]
+        to: String,
         /// What to tell of, separated by commas.
         #[arg(long, value_name = "EVENTS", value_delimiter = ',', required = true)]
         on: Vec<WebhookEvent>,
@@ -74,15 +74,13 @@ pub(crate) async fn run(session: &Session, command: Command) -> anyhow::Result<E
     let client = &session.client;
     let format = session.format;
     match command {
-        Command::Add { name, url, on: events } => {
+        Command::Add { name, to: url, on: events } => {
             secret(format, &client.add_webhook(&WebhookRequest { name, url, events }).await?)?;
         }
         Command::Ls => {
             let webhooks = client.webhooks().await?;
             if webhooks.is_empty() {
-                print::note(
-                    "No webhook yet: `ctl webhook add NAME --url URL --on sweep.finished`.",
-                );
+                print::note("No webhook yet: `ctl webhook add NAME URL --on sweep.finished`.");
             }
             print::view(format, &webhooks, |webhooks| table(webhooks))?;
         }
