@@ -15,8 +15,9 @@ use assay_api::worker::{
     StartRequest, Wish, layout,
 };
 use assay_api::{InstanceId, KillPoint, kill_point};
+use assay_trainer::checkpoint::{self, CheckpointError};
 use assay_trainer::data::{self, Dataset};
-use assay_trainer::{Inputs, Outcome, SEMANTICS, Shorter, TrainError, checkpoint};
+use assay_trainer::{Inputs, Outcome, SEMANTICS, Shorter, TrainError};
 use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -107,19 +108,26 @@ impl Place<'_> {
     /// A checkpoint that cannot be gone on from is not to be picked again.
     fn failure(&self, error: TrainError, step: u64) -> Failure {
         let is_final = error.is_final();
-        let told = match error.unusable() {
-            Some(folder) if self.resume.as_deref() == Some(folder) => {
-                match checkpoint::set_aside(folder) {
-                    Ok(()) => {
-                        "it is set aside, and the next attempt goes on from the one before it"
-                    }
-                    Err(_) => "it cannot be set aside: delete the folder, and retry",
-                }
-            }
-            Some(_) => "restore its files from a copy, or train that run again",
-            None => return Failure { error: error.into(), is_final, step },
+        let Some(folder) = error.unusable() else {
+            return Failure { error: error.into(), is_final, step };
+        };
+        let told = if self.resume.as_deref() != Some(folder) {
+            "restore it, or train that run again"
+        } else if self.set_aside(&error, folder).is_ok() {
+            "it is set aside, and the next attempt goes on without it"
+        } else {
+            "it cannot be set aside: delete the folder, and retry"
         };
         Failure { error: anyhow::anyhow!("{error}; {told}"), is_final, step }
+    }
+
+    /// Where the data was given up, all checkpoints were: one at an attempt would use up the tries.
+    fn set_aside(&self, error: &TrainError, folder: &Path) -> Result<(), CheckpointError> {
+        if !matches!(error, TrainError::OtherData { .. }) {
+            return checkpoint::set_aside(folder);
+        }
+        let all = checkpoint::list(&self.run_folder)?;
+        all.iter().try_for_each(|found| checkpoint::set_aside(&found.folder))
     }
 }
 

@@ -122,3 +122,38 @@ async fn damaged_data_is_prepared_again_where_a_person_says_so() {
     let differences = books.differences(&machine).await;
     assert!(differences.is_empty(), "{differences}");
 }
+
+/// Goal: what was trained on data that was given up is not gone on with, however many checkpoints there
+/// are. Method: a sweep is paused and killed once a run has saved, and a source gets another document.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_had_begun_begins_anew_with_other_data() {
+    let options = vec!["--slots".to_owned(), "1".to_owned()];
+    let mut machine = Machine::switched_off(Corpus::make(), options);
+    machine.restart_controller();
+    let mut books = Books::default();
+    machine.apply(&sweep("hurt", "20k")).await;
+    let saving = async || books.read(&machine, SAVING).await?.pop();
+    until("the base has saved", saving).await;
+    machine.client.pause("hurt").await.unwrap();
+    let run = kill_everything_once_saved(&mut machine, &mut books).await;
+    let source = machine.corpus.path().join("general.jsonl");
+    let mut text = fs::read_to_string(&source).unwrap();
+    text.push_str("{\"text\": \"A document that came later.\"}\n");
+    fs::write(&source, text).unwrap();
+    machine.start_controller();
+    until("its attempt is given up", async || {
+        let queued = "select run_id::text from run where label = 'base' and state = 'queued'";
+        books.read(&machine, queued).await?.pop()
+    })
+    .await;
+
+    let request = ApplyRequest { repin: true, ..machine.request(&sweep("hurt", "20k")) };
+    machine.client.apply(&request).await.unwrap();
+    machine.client.resume("hurt").await.unwrap();
+    until_ended(&mut machine, &mut books).await;
+    let base = machine.client.run(run.parse().unwrap()).await.unwrap();
+    assert_eq!(base.row.outcome, Some(Outcome::Succeeded));
+    let [_, other, last] = base.attempts.as_slice() else { panic!("{:?}", base.attempts) };
+    assert!(other.reason.as_deref().unwrap().contains("trained on other data"), "{other:?}");
+    assert_eq!(last.resumed_from, None);
+}
