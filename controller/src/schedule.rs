@@ -23,6 +23,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::pool::AttemptKey;
 use crate::store::leader::{self, LeaderProof};
+use crate::store::outbox::{self, Limit};
 use crate::store::world::{self, Rows, Told};
 use crate::store::{self, CHANNEL};
 
@@ -194,10 +195,10 @@ async fn commit(
     }
     for sweep in &plan.spent {
         if store::sweep_use::spent(&mut *tx, Uuid::from_u128(sweep.0)).await? {
-            store::outbox::paused_spent(&mut *tx, Uuid::from_u128(sweep.0)).await?;
+            outbox::paused(&mut *tx, Uuid::from_u128(sweep.0), Limit::GpuHours).await?;
         }
     }
-    store::outbox::ended(&mut tx, &moved).await?;
+    outbox::ended(&mut tx, &moved).await?;
     if 0 < written {
         kill_point(KillPoint::StepsStoredCommitted);
     }
@@ -207,7 +208,7 @@ async fn commit(
 
 async fn pause(tx: &mut PgConnection, sweep: Uuid) -> Result<(), sqlx::Error> {
     if store::sweep_use::pause_failing(&mut *tx, sweep).await? {
-        store::outbox::paused_failing(tx, sweep).await?;
+        outbox::paused(tx, sweep, Limit::SameError).await?;
         info!(sweep.id = %sweep, "paused a sweep whose runs fail alike");
     }
     Ok(())

@@ -85,43 +85,35 @@ async fn finished(tx: impl PgExecutor<'_>, sweeps: &[Uuid]) -> Result<(), sqlx::
     Ok(())
 }
 
-/// Tells that a limit keeps a sweep from going on, which the row itself says why.
-///
-/// # Errors
-/// The database does not answer.
-pub async fn paused_failing(tx: impl PgExecutor<'_>, sweep: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "insert into delivery (webhook_id, event, about, data)
-         select w.webhook_id, 'sweep.paused', s.name, jsonb_build_object(
-            'project', p.name, 'sweep', s.name, 'path', '/sweeps/' || s.name, 'limit', 'same_error',
-            'reason', s.paused_because)
-         from sweep s join project p using (project_id)
-         join webhook w on w.project_id = s.project_id and w.is_enabled and 'sweep.paused' = any(w.events)
-         where s.sweep_id = $1
-         order by w.name",
-        sweep,
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
+/// Which of a sweep's limits keeps it from going on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    SameError,
+    GpuHours,
 }
 
-/// The same of a sweep that has used its hours.
+/// Tells that a limit keeps a sweep from going on.
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn paused_spent(tx: impl PgExecutor<'_>, sweep: Uuid) -> Result<(), sqlx::Error> {
+pub async fn paused(tx: impl PgExecutor<'_>, sweep: Uuid, limit: Limit) -> Result<(), sqlx::Error> {
+    let limit = match limit {
+        Limit::SameError => "same_error",
+        Limit::GpuHours => "gpu_hours",
+    };
     sqlx::query!(
         "insert into delivery (webhook_id, event, about, data)
          select w.webhook_id, 'sweep.paused', s.name, jsonb_build_object(
-            'project', p.name, 'sweep', s.name, 'path', '/sweeps/' || s.name, 'limit', 'gpu_hours',
-            'reason', 'it has used its ' || (s.slot_ms_max / 3.6e6)::float8
-                || ' GPU hours; raise limits.gpu_hours and apply again')
+            'project', p.name, 'sweep', s.name, 'path', '/sweeps/' || s.name, 'limit', $2::text,
+            'reason', case $2 when 'same_error' then s.paused_because
+                else 'it has used its ' || (s.slot_ms_max / 3.6e6)::float8
+                    || ' GPU hours; raise limits.gpu_hours and apply again' end)
          from sweep s join project p using (project_id)
          join webhook w on w.project_id = s.project_id and w.is_enabled and 'sweep.paused' = any(w.events)
          where s.sweep_id = $1
          order by w.name",
         sweep,
+        limit,
     )
     .execute(tx)
     .await?;
