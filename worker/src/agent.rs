@@ -11,8 +11,8 @@ use anyhow::Context;
 use assay_api::client::{Error, WorkerClient};
 use assay_api::spec::{EvaluateSpec, PrepareSpec, RunSpec, TrainSpec};
 use assay_api::worker::{
-    DatasetInput, EXIT_PREEMPTED, Finish, FinishRequest, FoundCheckpoint, LogLevel, StartAnswer,
-    StartRequest, Wish, layout,
+    CANARY_STEPS, DatasetInput, EXIT_PREEMPTED, Finish, FinishRequest, FoundCheckpoint, LogLevel,
+    StartAnswer, StartRequest, Wish, layout,
 };
 use assay_api::{InstanceId, KillPoint, kill_point};
 use assay_trainer::checkpoint::{self, CheckpointError};
@@ -210,7 +210,7 @@ fn prepare(
             Ok(Some(Finish::Succeeded { step: 0, path, fingerprint, tokens }))
         }
         Err(_) if shared.wish() == Wish::CheckpointAndStop => {
-            Ok(Some(Finish::Preempted { step: 0 }))
+            Ok(Some(Finish::Preempted { step: 0, pace: None }))
         }
         Err(_) if shared.wish() == Wish::Stop => Ok(None),
         Err(error) => {
@@ -244,6 +244,7 @@ fn train(
             decay_steps: earlier.decay_steps,
         }),
         resume: place.resume.clone(),
+        is_canary: answer.is_canary,
         threads: spec.train.devices as usize,
         memory: memory::limit(),
     };
@@ -256,7 +257,11 @@ fn train(
             Some(Finish::Succeeded { step, path, fingerprint, tokens })
         }
         Outcome::Diverged { step, reason } => Some(Finish::Diverged { step, reason }),
-        Outcome::Preempted { step, .. } => Some(Finish::Preempted { step }),
+        Outcome::Preempted { step, .. } => {
+            let has_rehearsed = answer.is_canary && step == CANARY_STEPS;
+            let pace = if has_rehearsed { recorder.pace() } else { None };
+            Some(Finish::Preempted { step, pace })
+        }
         Outcome::Stopped { .. } => None,
     })
 }
@@ -300,6 +305,7 @@ fn score(
         attempt: place.attempt.attempt,
         extends: None,
         resume: None,
+        is_canary: false,
         threads: spec.train.devices as usize,
         memory: memory::limit(),
     };
@@ -309,7 +315,9 @@ fn score(
         Some(step) => {
             Some(Finish::Succeeded { step, path, fingerprint: result_key(answer), tokens: 0 })
         }
-        None if shared.wish() == Wish::CheckpointAndStop => Some(Finish::Preempted { step: 0 }),
+        None if shared.wish() == Wish::CheckpointAndStop => {
+            Some(Finish::Preempted { step: 0, pace: None })
+        }
         None => None,
     })
 }

@@ -45,6 +45,7 @@ pub fn run(options: &Train) -> anyhow::Result<()> {
         run_folder,
         extends: None,
         attempt: resume.as_ref().map_or(1, |found| found.attempt),
+        is_canary: false,
         resume: resume.map(|found| found.folder),
         threads: spec.train.devices as usize,
         memory: memory::limit(),

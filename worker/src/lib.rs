@@ -20,5 +20,6 @@ pub mod portion;
 pub mod recorder;
 pub mod reporter;
 pub mod spool;
+pub mod stopwatch;
 pub mod supervise;
 pub mod usage;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use assay_api::worker::limits::SERIES_MAX;
 use assay_api::worker::{
-    CheckpointSaved, Evaluation, LogLevel, LogLine, MetricBatch, Progress, Report, Wish,
+    CheckpointSaved, Evaluation, LogLevel, LogLine, MetricBatch, Pace, Progress, Report, Wish,
 };
 use assay_trainer::engine::Verdict;
 use assay_trainer::{Measurement, Phase, Saved, Stepped, Watcher};
@@ -15,6 +15,7 @@ use assay_trainer::{Measurement, Phase, Saved, Stepped, Watcher};
 use crate::clock;
 use crate::portion;
 use crate::reporter::Shared;
+use crate::stopwatch::Stopwatch;
 use crate::usage::Usage;
 
 /// Points are gathered for so long before they become a report.
@@ -42,6 +43,7 @@ pub struct Recorder {
     /// Some had no room, which was said.
     is_full: bool,
     usage: Usage,
+    stopwatch: Stopwatch,
     trouble: Option<anyhow::Error>,
 }
 
@@ -63,6 +65,7 @@ impl Recorder {
             slices: BTreeSet::new(),
             is_full: false,
             usage: Usage::new(storage),
+            stopwatch: Stopwatch::default(),
             trouble: None,
         }
     }
@@ -137,6 +140,12 @@ impl Recorder {
         self.progress.step
     }
 
+    /// What was measured of the first steps, if there were enough.
+    #[must_use]
+    pub fn pace(&self) -> Option<Pace> {
+        self.stopwatch.pace(clock::instant())
+    }
+
     /// What kept a report from being written down.
     pub fn take_trouble(&mut self) -> Option<anyhow::Error> {
         self.trouble.take()
@@ -164,6 +173,7 @@ impl Watcher for Recorder {
         if self.progress.phase == phase.name() {
             return;
         }
+        self.stopwatch.enter(phase, clock::instant());
         phase.name().clone_into(&mut self.progress.phase);
         // speed is of training alone
         self.speed_from = None;
@@ -173,6 +183,7 @@ impl Watcher for Recorder {
 
     fn stepped(&mut self, stepped: &Stepped) {
         let Stepped { step, tokens, loss, grad_norm, lr, .. } = *stepped;
+        self.stopwatch.stepped(tokens, clock::instant());
         self.point("train/loss", step, loss);
         self.point("train/grad_norm", step, grad_norm);
         self.point("train/lr", step, lr);

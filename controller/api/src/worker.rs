@@ -89,6 +89,10 @@ pub struct StartAnswer {
     pub extends: Option<Earlier>,
     /// Go on from here; none: from the beginning.
     pub resume: Option<FoundCheckpoint>,
+    /// Others of its shape wait for it: after [`CANARY_STEPS`] it scores everything, saves and makes
+    /// room, to go on from there.
+    #[serde(default)]
+    pub is_canary: bool,
     pub lease: Lease,
 }
 
@@ -264,7 +268,29 @@ pub enum Finish {
         is_final: bool,
     },
     /// A checkpoint was saved on request; go on from it.
-    Preempted { step: u64 },
+    Preempted {
+        step: u64,
+        /// What a canary measured.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pace: Option<Pace>,
+    },
+}
+
+/// Steps that a canary takes before it proves that it can be resumed.
+pub const CANARY_STEPS: u64 = 3;
+
+/// How fast a shape of runs goes: what an estimate is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pace {
+    /// Of training alone, on all slots of the run.
+    pub tokens_per_second: f64,
+    /// Seconds of scoring every held-out part once.
+    pub heldout_seconds: f64,
+    /// Seconds of scoring every task once.
+    pub task_seconds: f64,
+    /// Seconds of writing one checkpoint.
+    pub checkpoint_seconds: f64,
 }
 
 /// Exit status of a worker that was asked to stop and saved a checkpoint (`EX_TEMPFAIL`).

@@ -109,21 +109,44 @@ impl Exam {
     ) -> Result<Option<Vec<Measurement>>, TrainError> {
         let mut measurements = Vec::new();
         if self.heldout_at.contains(&step) {
-            for (source, heldout) in &self.heldout {
-                let Some(scores) = score(engine, &heldout.asked, &mut patience)? else {
-                    return Ok(None);
-                };
-                let scores = scores.concat();
-                measurements.extend(heldout_measurements(source, &heldout.windows, &scores));
-            }
+            let Some(heldout) = self.heldout(engine, &mut patience)? else { return Ok(None) };
+            measurements = heldout;
         }
+        let Some(tasks) = self.tasks(engine, Some(step), &mut patience)? else { return Ok(None) };
+        measurements.extend(tasks);
+        Ok(Some(measurements))
+    }
+
+    /// Scores every held-out part; nothing if patience ended before it was done.
+    pub fn heldout(
+        &self,
+        engine: &mut dyn Engine,
+        patience: &mut dyn FnMut() -> Patience,
+    ) -> Result<Option<Vec<Measurement>>, TrainError> {
+        let mut measurements = Vec::new();
+        for (source, heldout) in &self.heldout {
+            let Some(scores) = score(engine, &heldout.asked, patience)? else { return Ok(None) };
+            let scores = scores.concat();
+            measurements.extend(heldout_measurements(source, &heldout.windows, &scores));
+        }
+        Ok(Some(measurements))
+    }
+
+    /// Answers the tasks that are due at a step, or all of them; nothing if patience ended before it
+    /// was done.
+    pub fn tasks(
+        &self,
+        engine: &mut dyn Engine,
+        step: Option<u64>,
+        patience: &mut dyn FnMut() -> Patience,
+    ) -> Result<Option<Vec<Measurement>>, TrainError> {
+        let mut measurements = Vec::new();
         for (name, questions) in &self.tasks {
-            if questions.at.contains(&step) {
-                let Some(scores) = score(engine, &questions.asked, &mut patience)? else {
-                    return Ok(None);
-                };
-                measurements.extend(questions.measurements(name, &scores));
+            if step.is_some_and(|step| !questions.at.contains(&step)) {
+                continue;
             }
+            let Some(scores) = score(engine, &questions.asked, patience)? else { return Ok(None) };
+            measurements.extend(questions.measurements(name, &scores));
         }
         Ok(Some(measurements))
     }

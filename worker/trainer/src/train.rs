@@ -1,7 +1,7 @@
 //! The training loop. It reads top to bottom, and there is only one.
 
 use assay_api::spec::TrainSpec;
-use assay_api::worker::Wish;
+use assay_api::worker::{CANARY_STEPS, Wish};
 use assay_api::{KillPoint, kill_point};
 
 use crate::checkpoint::{self, Contents, Progress};
@@ -37,7 +37,10 @@ pub fn train(
         if !run.progress.is_measured {
             run.progress.is_measured = measure(&mut run, watcher)?;
         }
-        let wish = watcher.wish();
+        let mut wish = watcher.wish();
+        if wish == Wish::Continue && inputs.is_canary && step == CANARY_STEPS {
+            wish = rehearse(&mut run, watcher)?;
+        }
         let is_due = step == steps || Some(step) == before_decay || is_save_due(step, steps);
         if wish != Wish::Stop && (is_due || wish == Wish::CheckpointAndStop) {
             save(spec, inputs, &mut run, watcher)?;
@@ -113,15 +116,34 @@ fn measure(run: &mut Opened<'_>, watcher: &mut dyn Watcher) -> Result<bool, Trai
         return Ok(true);
     }
     watcher.phase(Phase::Evaluating);
-    let patience = || match watcher.wish() {
-        Wish::Continue => Patience::Continue,
-        Wish::CheckpointAndStop | Wish::Stop => Patience::GiveUp,
-    };
-    let Some(measurements) = run.exam.take(run.engine.as_mut(), step, patience)? else {
+    let taken = run.exam.take(run.engine.as_mut(), step, || patience(watcher))?;
+    let Some(measurements) = taken else {
         return Ok(false);
     };
     watcher.measured(step, &measurements);
     Ok(true)
+}
+
+/// Measures everything once, as the run's end will, and asks to be saved: what comes after the first
+/// steps is tried before others depend on it. Nothing is told, so the run's points are those of any other.
+fn rehearse(run: &mut Opened<'_>, watcher: &mut dyn Watcher) -> Result<Wish, TrainError> {
+    let engine = run.engine.as_mut();
+    watcher.phase(Phase::Evaluating);
+    if run.exam.heldout(engine, &mut || patience(watcher))?.is_none() {
+        return Ok(watcher.wish());
+    }
+    watcher.phase(Phase::Scoring);
+    if run.exam.tasks(engine, None, &mut || patience(watcher))?.is_none() {
+        return Ok(watcher.wish());
+    }
+    Ok(Wish::CheckpointAndStop)
+}
+
+fn patience(watcher: &mut dyn Watcher) -> Patience {
+    match watcher.wish() {
+        Wish::Continue => Patience::Continue,
+        Wish::CheckpointAndStop | Wish::Stop => Patience::GiveUp,
+    }
 }
 
 /// Writes a checkpoint, unless the last one holds this very step.

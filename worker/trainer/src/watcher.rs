@@ -26,6 +26,9 @@ pub struct Inputs {
     pub extends: Option<Shorter>,
     /// The complete checkpoint to go on from.
     pub resume: Option<PathBuf>,
+    /// After [`CANARY_STEPS`](assay_api::worker::CANARY_STEPS) it scores everything without telling the
+    /// scores, saves and makes room.
+    pub is_canary: bool,
     pub threads: usize,
     /// Bytes that the engine may take for itself; without a limit it keeps everything it can use.
     pub memory: Option<usize>,
@@ -56,6 +59,8 @@ pub enum Phase {
     Loading,
     Training,
     Evaluating,
+    /// Answering tasks, where that is timed by itself.
+    Scoring,
     Saving,
 }
 
@@ -66,6 +71,7 @@ impl Phase {
             Self::Loading => "loading",
             Self::Training => "training",
             Self::Evaluating => "evaluating",
+            Self::Scoring => "scoring",
             Self::Saving => "saving",
         }
     }

@@ -1,7 +1,7 @@
 //! What one message of a worker may hold. The worker keeps to these by construction (it divides
 //! what is larger and cuts what is longer), and the controller refuses what goes over them.
 
-use super::{Finish, FoundCheckpoint, MetricBatch, Progress, Report, StartRequest};
+use super::{Finish, FoundCheckpoint, MetricBatch, Pace, Progress, Report, StartRequest};
 
 /// Bytes of one request. The largest report is 100,000 points of some 45 bytes and 1,000 lines of 4 KiB,
 /// six times as long where all of it must be escaped: 29 MB.
@@ -153,8 +153,25 @@ impl Finish {
                 count("`step`", *step, COUNT_MAX)?;
                 text("`message`", message, REASON_BYTES_MAX)
             }
-            Self::Preempted { step } => count("`step`", *step, COUNT_MAX),
+            Self::Preempted { step, pace } => {
+                count("`step`", *step, COUNT_MAX)?;
+                pace.as_ref().map_or(Ok(()), Pace::check)
+            }
         }
+    }
+}
+
+impl Pace {
+    fn check(&self) -> Result<(), Unfit> {
+        let Self { tokens_per_second, heldout_seconds, task_seconds, checkpoint_seconds } = *self;
+        let seconds = [heldout_seconds, task_seconds, checkpoint_seconds];
+        let is_speed = tokens_per_second.is_finite() && 0.0 < tokens_per_second;
+        if is_speed && seconds.iter().all(|seconds| seconds.is_finite() && 0.0 <= *seconds) {
+            return Ok(());
+        }
+        Err(Unfit::Malformed(
+            "`pace` is no speed: finite numbers are expected, and some tokens a second".to_owned(),
+        ))
     }
 }
 

@@ -134,6 +134,7 @@ impl World {
             base: None,
             run_folder: self.path(run),
             attempt,
+            is_canary: false,
             resume: resume.map(Path::to_owned),
             threads: 2,
             memory: None,
