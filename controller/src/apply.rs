@@ -3,6 +3,7 @@
 //! Twice does nothing the second time: a run is its point, and `(sweep, point)` is unique.
 
 mod diff;
+mod estimate;
 mod evaluate;
 mod fork;
 mod repin;
@@ -28,6 +29,7 @@ use crate::store::run::{NewRun, Stored};
 use crate::store::sweep::Asked;
 
 use diff::{Change, Diff};
+use estimate::Estimate;
 use evaluate::Later;
 
 /// What apply would do.
@@ -46,7 +48,8 @@ pub async fn plan(app: &App, request: &ApplyRequest) -> Result<PlanView, Error> 
         later = evaluate::missing(&expansion, &stored, scored);
     }
     let diff = Diff::new(&expansion, &stored, &later, request);
-    Ok(diff.view(&expansion, found.is_none(), sources::uses(&expansion)))
+    let estimate = Estimate::of(app, &app.store.db, &expansion).await?;
+    Ok(diff.view(&expansion, found.is_none(), sources::uses(&expansion), &estimate))
 }
 
 /// Does what [`plan`] says.
@@ -99,6 +102,11 @@ async fn store_file(app: &App, request: &ApplyRequest, onto: Onto) -> Result<App
     let later = evaluate::missing(&expansion, &stored, scored);
     let diff = Diff::new(&expansion, &stored, &later, request);
     store_runs(&mut tx, sweep, &expansion, (&stored, &later)).await?;
+    if wants_canaries(app, &expansion) {
+        store::canary::plan(&mut tx, sweep).await?;
+    } else {
+        store::canary::give_up(&mut tx, sweep).await?;
+    }
     // what somebody said of single runs since stands, unless the file says something new
     let priority = expansion.resources.priority;
     if last_priority.is_some_and(|last| last != priority) {
@@ -117,11 +125,12 @@ async fn store_file(app: &App, request: &ApplyRequest, onto: Onto) -> Result<App
         intent::renew_in(&mut tx, run).await?;
     }
     store::outbox::ended(&mut tx, &[sweep]).await?;
+    let estimate = Estimate::of(app, &mut *tx, &expansion).await?;
     kill_point(KillPoint::ApplyStoredCommitted);
     tx.commit().await?;
     kill_point(KillPoint::ApplyCommittedAnswered);
     app.wake().await?;
-    let plan = diff.view(&expansion, is_new, sources::uses(&expansion));
+    let plan = diff.view(&expansion, is_new, sources::uses(&expansion), &estimate);
     Ok(ApplyAnswer { plan, sweep_id: sweep })
 }
 
@@ -168,6 +177,12 @@ fn pool_errors(app: &App, expansion: &Expansion, file: &str) -> Vec<FileError> {
         errors.push(sources::at(file, "base.train.devices", "devices", message));
     }
     errors
+}
+
+/// As the file has it, or else the pool: where many machines would fail alike, one tries first.
+fn wants_canaries(app: &App, expansion: &Expansion) -> bool {
+    let pool = || app.pools.named(&expansion.resources.pool);
+    expansion.canary.unwrap_or_else(|| pool().is_some_and(|pool| pool.has_canaries()))
 }
 
 /// What a sweep's runs left lies in its pool's storage.
@@ -262,6 +277,7 @@ fn scoring(run: &Later, (number, order, priority): (i32, u32, i16), can_begin: b
         axes: serde_json::json!({}),
         is_baseline: false,
         slots: run.slots.cast_signed(),
+        shape: None,
         queue_order: order.cast_signed(),
         steps: diff::steps(&run.spec).cast_signed(),
         needs: run.needs.clone(),
@@ -290,6 +306,7 @@ fn new_run(planned: &PlannedRun, (number, priority): (i32, i16), places: &[Place
         axes: serde_json::to_value(&planned.axes).expect("values are plain data"),
         is_baseline: planned.is_baseline,
         slots: planned.slots.cast_signed(),
+        shape: planned.shape.clone(),
         queue_order: planned.order.cast_signed(),
         steps: diff::steps(&planned.spec).cast_signed(),
         needs: planned.needs.iter().map(|&need| places[need].run_id).collect(),

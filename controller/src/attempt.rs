@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use assay_api::spec::{EvaluateSpec, Model, RunSpec, TrainSpec};
 use assay_api::worker::limits::{REPORTS_MAX, SERIES_MAX};
 use assay_api::worker::{
-    DatasetInput, Earlier, Finish, FinishRequest, FoundCheckpoint, Lease, ReportAnswer,
-    ReportRequest, StartAnswer, StartRequest, Weights, Wish, layout,
+    CANARY_STEPS, DatasetInput, Earlier, Finish, FinishRequest, FoundCheckpoint, Lease, Progress,
+    ReportAnswer, ReportRequest, StartAnswer, StartRequest, Weights, Wish, layout,
 };
 use assay_api::{KillPoint, RunId, kill_point};
 use sqlx::PgConnection;
@@ -54,7 +54,8 @@ pub async fn start(
             row.resume
         }
     };
-    let answer = inputs(&mut tx, run, resume, lease).await?;
+    let mut answer = inputs(&mut tx, run, resume, lease).await?;
+    answer.is_canary = current.is_canary && has_to_rehearse(&answer);
     kill_point(KillPoint::StartStoredCommitted);
     tx.commit().await?;
     kill_point(KillPoint::StartCommittedAnswered);
@@ -122,8 +123,17 @@ async fn inputs(
         weights,
         extends,
         resume,
+        is_canary: false,
         lease,
     })
+}
+
+/// A canary stops after its first steps and goes on from there; a run that has no more of them proves
+/// the same by its end.
+fn has_to_rehearse(answer: &StartAnswer) -> bool {
+    let RunSpec::Train(spec) = &answer.spec else { return false };
+    let from = answer.resume.as_ref().map_or(0, |found| found.step);
+    from < CANARY_STEPS && CANARY_STEPS < spec.train.steps()
 }
 
 fn datasets(
@@ -213,9 +223,13 @@ pub async fn report(
     if is_long || stored.is_behind {
         metrics::fold(&mut tx, run).await?;
     }
+    let has_passed = goes_on(&current, request) && store::canary::pass(&mut tx, run).await?;
     kill_point(KillPoint::ReportsStoredCommitted);
     tx.commit().await?;
     kill_point(KillPoint::ReportsCommittedAnswered);
+    if has_passed {
+        app.wake().await?;
+    }
     Ok(ReportAnswer {
         seq_stored: seq_stored.unsigned_abs(),
         lease: Lease { lease_ms: app.lease_ms },
@@ -242,9 +256,20 @@ async fn fresh(
             2.. => break, // the worker sends again from what is stored
         }
     }
-    let last = request.reports.iter().rev().find_map(|report| report.progress.as_ref());
-    store::report::progress(tx, run, last).await?;
+    store::report::progress(tx, run, last_progress(request)).await?;
     Ok((seq_stored, all))
+}
+
+fn last_progress(request: &ReportRequest) -> Option<&Progress> {
+    request.reports.iter().rev().find_map(|report| report.progress.as_ref())
+}
+
+/// Whether a canary has gone on from what it saved.
+fn goes_on(current: &Current, request: &ReportRequest) -> bool {
+    let resumed = current.resumed_step.map(i64::unsigned_abs);
+    let from = resumed.filter(|step| current.is_canary && CANARY_STEPS <= *step);
+    let reached = last_progress(request).filter(|_| request.carried.is_none());
+    from.zip(reached).is_some_and(|(from, reached)| from < reached.step)
 }
 
 /// Reports of an earlier attempt that the checkpoint carried, up to the step that was resumed.
@@ -359,8 +384,20 @@ pub async fn finish(app: &App, speaker: Speaker, request: &FinishRequest) -> Res
         Finish::Error { step, message, is_final } => {
             Told::failed(speaker.attempt, (*step, *is_final), message.clone())
         }
-        Finish::Preempted { step } => Told::preempted(speaker.attempt, *step),
+        Finish::Preempted { step, pace } => Told::preempted(speaker.attempt, *step, pace.as_ref()),
     };
+    match &request.finish {
+        Finish::Succeeded { .. } if current.is_canary => {
+            store::canary::pass(&mut tx, run).await?;
+        }
+        Finish::Preempted { pace: Some(pace), .. } if current.is_canary => {
+            store::canary::measured(&mut *tx, run, pace).await?;
+        }
+        Finish::Succeeded { .. }
+        | Finish::Preempted { .. }
+        | Finish::Diverged { .. }
+        | Finish::Error { .. } => (),
+    }
     match world::tell(&mut tx, run, &told).await {
         Ok(_) => (),
         // the run is being cancelled, which stands

@@ -126,6 +126,8 @@ fn new_run(
         axes: serde_json::to_value(&axes).expect("values are plain data"),
         is_baseline: false,
         slots: source.slots,
+        // one of its shape has succeeded
+        shape: None,
         queue_order: source.queue_order_max + 1,
         steps: steps.cast_signed(),
         needs: needs.map(|result| result.run_id).chain([run.0]).collect(),

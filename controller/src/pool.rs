@@ -128,6 +128,11 @@ pub trait Pool: Debug + Send + Sync {
     /// Whether its attempts go on when the controller stops in an orderly way.
     fn outlives_controller(&self) -> bool;
 
+    /// Whether the first run of each shape goes ahead where a sweep does not say so.
+    fn has_canaries(&self) -> bool {
+        self.kind() == PoolKind::Kubernetes
+    }
+
     /// What of a sweep's wishes it does not give.
     fn refusals(&self, resources: &Resources) -> Vec<Refusal>;
 

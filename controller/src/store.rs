@@ -6,6 +6,7 @@
 
 pub mod attempt;
 pub mod audit;
+pub mod canary;
 pub mod chunk;
 pub mod deletion;
 pub mod delivery;

@@ -44,7 +44,7 @@ async fn one_attempt_never_runs_twice(db: PgPool) {
     for refused in [
         second.start(&[]).await.map(drop),
         second.send(None, Vec::new()).await.map(drop),
-        second.finish(Finish::Preempted { step: 0 }).await,
+        second.finish(Finish::Preempted { step: 0, pace: None }).await,
     ] {
         assert_eq!(refused.unwrap_err().0, StatusCode::CONFLICT);
     }

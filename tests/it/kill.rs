@@ -3,6 +3,7 @@
 //! alone, and the machine is searched for what is left over.
 
 mod away;
+mod canary;
 mod clock;
 mod damage;
 mod dice;

@@ -48,7 +48,7 @@ async fn a_sweep_that_has_used_its_hours_stops_cleanly_and_goes_on_when_they_are
     first.instance = instance;
     let report = first.points("train/loss", &[(1, 2.0)]);
     assert_eq!(first.send(None, vec![report]).await.unwrap().wish, Wish::CheckpointAndStop);
-    first.finish(Finish::Preempted { step: 1 }).await.unwrap();
+    first.finish(Finish::Preempted { step: 1, pace: None }).await.unwrap();
     app.pool.end(one, Exit::Code(75));
     app.pool.end(two, Exit::Code(75));
     app.settle().await;

@@ -7,6 +7,7 @@ mod apply;
 mod architecture;
 mod attempts;
 mod bad_requests;
+mod canary;
 mod deletion;
 mod evaluate;
 mod extension;

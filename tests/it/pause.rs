@@ -27,7 +27,7 @@ async fn what_runs_is_asked_to_checkpoint_and_queued_again_at_no_charge(db: PgPo
     worker.instance = instance;
     assert_eq!(worker.send(None, Vec::new()).await.unwrap().wish, Wish::CheckpointAndStop);
     assert!(app.pool.stops().contains(&(key, Stop::Gracefully)), "{:?}", app.pool.stops());
-    worker.finish(Finish::Preempted { step: 7 }).await.unwrap();
+    worker.finish(Finish::Preempted { step: 7, pace: None }).await.unwrap();
     for key in [key, unstarted] {
         app.pool.end(key, Exit::Code(75));
     }

@@ -49,6 +49,8 @@ pub struct Expansion {
     pub axes: Vec<AxisView>,
     pub limits: Limits,
     pub resources: Resources,
+    /// Whether the first run of each shape goes ahead of the others; none: as the pool has it.
+    pub canary: Option<bool>,
     pub runs: Vec<PlannedRun>,
 }
 
@@ -72,6 +74,9 @@ pub struct PlannedRun {
     pub slots: u32,
     /// The preset that its weights began as; none for a folder, whose size is not known here.
     pub preset: Option<&'static Preset>,
+    /// What decides whether it fits and how fast it goes, for a train run: `llama-8b/4096 (micro-batch
+    /// 1, cpu-f32, 1 device)`.
+    pub shape: Option<String>,
 }
 
 impl PlannedRun {
@@ -117,6 +122,7 @@ pub fn expand(sweep: &Sweep, context: &Context) -> Result<Expansion, Vec<FileErr
         axes: axes.chain(merge).collect(),
         limits: sweep.limits,
         resources: sweep.resources.clone(),
+        canary: sweep.canary,
         runs,
     })
 }

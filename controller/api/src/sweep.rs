@@ -46,6 +46,8 @@ pub struct Sweep {
     pub design: Design,
     pub resources: Resources,
     pub limits: Limits,
+    /// Whether the first run of each shape goes ahead of the others; none: as the pool has it.
+    pub canary: Option<bool>,
     pub(crate) first: Vec<First>,
     pub(crate) base: Node,
     pub(crate) axes: Vec<Axis>,
@@ -104,6 +106,7 @@ const SWEEP: Keys = Keys {
         "merge",
         "resources",
         "limits",
+        "canary",
     ],
     later: &["reuse", "evaluate", "project", "priority", "stop_early"],
 };
@@ -137,6 +140,7 @@ fn read(text: &str, errors: &mut Errors) -> Option<Sweep> {
     let first = read_first(&file, &first_names, errors);
     let resources = resources::read(&file, errors);
     let limits = limits(&file, errors);
+    let canary = file.value("canary", value::truth, errors).map(|canary| canary.value);
     let Some(base) = file.entry("base").map(|entry| &entry.value) else {
         errors.add(root.place, "base", "no default for base: one whole run that the axes vary");
         return None;
@@ -162,6 +166,7 @@ fn read(text: &str, errors: &mut Errors) -> Option<Sweep> {
         design,
         resources,
         limits,
+        canary,
         first,
         base: base.clone(),
         axes,

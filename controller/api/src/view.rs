@@ -26,7 +26,8 @@ pub use run::{
 };
 pub use series::{SeriesAnswer, SeriesPoints, SeriesQuery};
 pub use sweep::{
-    AxisView, Counts, GpuHours, Problem, StreamEvent, SweepState, SweepSummary, SweepView,
+    AxisView, CanaryState, CanaryView, Counts, GpuHours, Problem, StreamEvent, SweepState,
+    SweepSummary, SweepView,
 };
 pub use webhook::{
     DeliveryPage, DeliveryState, DeliveryView, OutcomeCounts, WebhookData, WebhookEvent,

@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use assay_api::view::{
-    Counts, ExclusionView, LogRow, Outcome, RunKind, RunRow, RunState, SweepState, SweepSummary,
+    CanaryState, CanaryView, Counts, ExclusionView, LogRow, Outcome, RunKind, RunRow, RunState,
+    SweepState, SweepSummary,
 };
 use assay_api::worker::LogLevel;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -109,6 +110,19 @@ pub(crate) fn limits(sweep: &SweepSummary) -> String {
     }
     if let Some(limit) = sweep.gpu_hours.limit {
         lines += &format!("  GPU hours: {} of {limit} used\n", number(sweep.gpu_hours.used));
+    }
+    for CanaryView { shape, run, state, tokens_per_second } in &sweep.canaries {
+        let speed = tokens_per_second
+            .map(|speed| format!(", {} tokens/s", amount(speed)))
+            .unwrap_or_default();
+        let state = match state {
+            CanaryState::Queued => "is queued",
+            CanaryState::Running => "goes ahead",
+            CanaryState::Passed => "has passed",
+            CanaryState::Failed => "has failed: the others wait until it is retried",
+            CanaryState::GivenUp => "has ended without an answer",
+        };
+        lines += &format!("  canary of {shape}: run {run} {state}{speed}\n");
     }
     lines
 }

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::tries::WAIT_MAX_MS;
 use crate::world::{Seen, World};
 use crate::{
-    Attempt, AttemptSeen, Event, Need, Observed, Plan, Pool, PoolId, Run, RunId, SlotTime, State,
-    SweepId,
+    Attempt, AttemptSeen, Canary, Event, Need, Observed, Plan, Pool, PoolId, Run, RunId, SlotTime,
+    State, SweepId,
 };
 use crate::{Time, Waiting};
 
@@ -147,6 +147,10 @@ impl<'a> Room<'a> {
         }
         if let Some(need) = world.needs_of(run.id).iter().find(|need| !need.has_succeeded()) {
             return Some(Waiting::Need { name: need.name.clone() });
+        }
+        if let Some(Canary { shape, name, has_failed }) = world.canaries.get(&run.id) {
+            let (shape, name, has_failed) = (shape.clone(), name.clone(), *has_failed);
+            return Some(Waiting::Canary { shape, name, has_failed });
         }
         if let State::Queued { not_before, .. } = run.standing.state
             && world.now < not_before

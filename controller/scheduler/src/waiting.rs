@@ -20,6 +20,8 @@ pub enum Waiting {
     SlotTimeUsed { limit_ms: u64 },
     /// A run that it needs has not succeeded yet.
     Need { name: String },
+    /// Another run of its shape goes ahead, and has not proved yet that such runs work.
+    Canary { shape: String, name: String, has_failed: bool },
     /// Its last attempt went wrong a moment ago.
     BackingOff { until: Time },
     /// Its pool did not answer.
@@ -47,6 +49,14 @@ impl fmt::Display for Waiting {
                 hours(*limit_ms)
             ),
             Self::Need { name } => write!(to, "waits for {name} to succeed"),
+            Self::Canary { shape, name, has_failed: false } => {
+                write!(to, "waits for the canary of {shape}: {name}")
+            }
+            Self::Canary { shape, name, has_failed: true } => write!(
+                to,
+                "the canary of {shape} has failed: {name}; retry it once that is mended, or apply with \
+                 `canary: false`"
+            ),
             Self::BackingOff { until } => {
                 write!(to, "waits until {} before the next try", clock(*until))
             }

@@ -27,6 +27,8 @@ pub struct World {
     pub runs: BTreeMap<RunId, Run>,
     /// What those of them that are not active need. No entry: nothing.
     pub needs: BTreeMap<RunId, Vec<Need>>,
+    /// The runs that queued ones of them wait for because they are of one shape. No entry: for none.
+    pub canaries: BTreeMap<RunId, Canary>,
     /// The sweeps of these runs.
     pub sweeps: BTreeMap<SweepId, Sweep>,
     pub pools: BTreeMap<PoolId, Pool>,
@@ -40,6 +42,18 @@ pub struct Need {
     pub name: String,
     /// None until it is done.
     pub outcome: Option<Outcome>,
+}
+
+/// The first run of a shape: the others of its sweep begin once it has trained a few steps, scored
+/// everything, saved, and gone on from there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Canary {
+    /// As people say it: `llama-8b/4096`.
+    pub shape: String,
+    /// Of the run: `lr-and-mix/1`.
+    pub name: String,
+    /// It will not prove anything unless somebody retries it.
+    pub has_failed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

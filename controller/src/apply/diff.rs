@@ -7,6 +7,7 @@ use assay_api::expand::{Expansion, PlannedRun};
 use assay_api::spec::RunSpec;
 use assay_api::view::{ApplyRequest, Outcome, PlanView, PointChange, RunKind, RunState, SourceUse};
 
+use super::estimate::Estimate;
 use super::evaluate::Later;
 use crate::store::run::Stored;
 use crate::store::view;
@@ -84,6 +85,7 @@ impl Diff {
         expansion: &Expansion,
         is_new: bool,
         sources: Vec<SourceUse>,
+        estimate: &Estimate,
     ) -> PlanView {
         let count = |change| {
             let n = self.points.iter().filter(|(what, ..)| *what == change).count();
@@ -109,7 +111,7 @@ impl Diff {
             retried,
             tokens,
             flops,
-            hours: None,
+            hours: estimate.hours(new_runs()),
             sources,
             warnings: self.warnings,
             points: self.points.into_iter().map(|(.., point)| point).collect(),

@@ -121,8 +121,8 @@ async fn since(app: &App, sweep: SweepId, cursor: i64) -> anyhow::Result<(i64, V
     let runs = view::runs(&mut tx, view::Rows::Changed(sweep, cursor, horizon)).await?;
     let is_changed = cursor <= file.changed && file.changed < horizon;
     if is_changed || !runs.is_empty() {
-        let mut summary = view::sweeps(&mut *tx, view::Which::One(sweep)).await?;
-        events.push(StreamEvent::Runs { sweep: summary.remove(0), runs });
+        let mut summary = view::sweeps(&mut tx, view::Which::One(sweep)).await?;
+        events.push(StreamEvent::Runs { sweep: Box::new(summary.remove(0)), runs });
     }
     let series = metrics::changed(&mut tx, sweep, (cursor, horizon)).await?;
     if !series.is_empty() {

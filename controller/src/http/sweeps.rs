@@ -40,7 +40,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
 /// Every sweep, newest first.
 #[utoipa::path(get, operation_id = "list_sweeps", path = "/sweeps", tag = "sweeps", responses((status = 200, body = [SweepSummary])))]
 async fn list(State(app): State<App>) -> Result<Json<Vec<SweepSummary>>, Error> {
-    Ok(Json(view::sweeps(&app.store.db, view::Which::All).await?))
+    Ok(Json(view::sweeps(&mut *app.store.db.acquire().await?, view::Which::All).await?))
 }
 
 /// One sweep with all its runs, and the cursor of the changes that follow.
@@ -179,7 +179,7 @@ async fn read(app: &App, sweep: SweepId) -> Result<SweepView, Error> {
     let cursor = view::horizon(&mut *tx).await?.to_string();
     let file = view::sweep_file(&mut *tx, sweep).await?;
     Ok(SweepView {
-        summary: view::sweeps(&mut *tx, view::Which::One(sweep)).await?.remove(0),
+        summary: view::sweeps(&mut tx, view::Which::One(sweep)).await?.remove(0),
         file: file.file,
         folder: file.folder,
         axes: serde_json::from_value(file.axes).map_err(anyhow::Error::from)?,

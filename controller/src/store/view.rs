@@ -11,7 +11,7 @@ use assay_api::{RunId, SweepId};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-use super::{exclusion, note, tag};
+use super::{canary, exclusion, note, tag};
 
 /// Changes below this id are committed and visible, or never will be.
 ///
@@ -36,10 +36,7 @@ pub enum Which {
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn sweeps(
-    tx: impl PgExecutor<'_>,
-    which: Which,
-) -> Result<Vec<SweepSummary>, sqlx::Error> {
+pub async fn sweeps(tx: &mut PgConnection, which: Which) -> Result<Vec<SweepSummary>, sqlx::Error> {
     let only = match which {
         Which::All => None,
         Which::One(sweep) => Some(sweep.0),
@@ -71,8 +68,10 @@ pub async fn sweeps(
          order by s.created_at desc, s.sweep_id"#,
         only,
     )
-    .fetch_all(tx)
+    .fetch_all(&mut *tx)
     .await?;
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.sweep_id).collect();
+    let mut canaries = canary::of_sweeps(tx, &ids).await?;
     let n = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
     let view = rows.into_iter().map(|row| {
         let counts = Counts {
@@ -96,6 +95,7 @@ pub async fn sweeps(
             paused_because: row.paused_because,
             priority: row.priority.unwrap_or(0),
             gpu_hours: GpuHours { used: row.gpu_hours_used, limit: row.gpu_hours_limit },
+            canaries: canaries.remove(&row.sweep_id).unwrap_or_default(),
             counts,
             tags: row.tags,
             created_at: row.created_at,

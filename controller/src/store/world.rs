@@ -7,6 +7,7 @@ mod limit;
 
 use std::collections::BTreeMap;
 
+use assay_api::worker::Pace;
 use assay_api::{RunId, SweepId};
 use assay_scheduler as scheduler;
 use assay_scheduler::{
@@ -19,6 +20,7 @@ use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::attempt;
+use super::canary;
 use super::run::{self, Standing, Step};
 use super::sweep_use;
 
@@ -46,6 +48,7 @@ pub struct Rows {
     pub now: Time,
     pub runs: BTreeMap<scheduler::RunId, Versioned>,
     pub needs: BTreeMap<scheduler::RunId, Vec<scheduler::Need>>,
+    pub canaries: BTreeMap<scheduler::RunId, scheduler::Canary>,
     pub sweeps: BTreeMap<scheduler::SweepId, scheduler::Sweep>,
 }
 
@@ -116,8 +119,14 @@ impl Told {
     }
 
     #[must_use]
-    pub fn preempted(attempt: u32, step: u64) -> Self {
-        let reason = Some(format!("saved a checkpoint at step {step} and made room"));
+    pub fn preempted(attempt: u32, step: u64, pace: Option<&Pace>) -> Self {
+        let reason = Some(match pace {
+            None => format!("saved a checkpoint at step {step} and made room"),
+            Some(pace) => format!(
+                "as the canary of its shape trained {step} steps at {:.0} tokens/s, scored everything and saved",
+                pace.tokens_per_second
+            ),
+        });
         Self { reason, ..finished(attempt, Finish::Preempted) }
     }
 }
@@ -188,6 +197,11 @@ pub async fn commit(
     }
     if matches!(after.state, State::Done { outcome: Outcome::Succeeded, .. }) {
         run::unblock(&mut *tx, run).await?;
+    }
+    if let State::Done { outcome, .. } = after.state
+        && !matches!(outcome, Outcome::Succeeded | Outcome::Failed)
+    {
+        canary::hand_on(&mut *tx, run).await?;
     }
     if told.event.cause() == Some(Cause::Error) && before.state != after.state {
         let (signature, text) = limit::error_of(told);
@@ -388,7 +402,8 @@ pub async fn load(
         .collect();
     let ids: Vec<Uuid> = runs.keys().map(|id| Uuid::from_u128(id.0)).collect();
     let sweeps = limit::sweeps(&mut *tx, &ids, (now, &runs)).await?;
-    Ok(Rows { now, needs: needs(&mut *tx, &ids).await?, sweeps, runs })
+    let needs = needs(&mut *tx, &ids).await?;
+    Ok(Rows { now, needs, canaries: canary::waited_for(&mut *tx, &ids).await?, sweeps, runs })
 }
 
 async fn needs(

@@ -53,6 +53,7 @@ fn world() -> World {
         reports_since: Time(0),
         runs: runs.map(|run| (run.id, run)).collect(),
         needs: BTreeMap::new(),
+        canaries: BTreeMap::new(),
         sweeps: (0..SWEEPS).map(sweep).collect(),
         pools: BTreeMap::from([(PoolId(0), pool)]),
     }

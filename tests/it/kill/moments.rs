@@ -77,7 +77,9 @@ impl Story {
         assert!(self.machine.has_controller(), "it dies only when it is killed");
         if self.books.ask(&self.machine, OPEN).await.is_empty() {
             self.sweeps += 1;
-            let file = sweep(&format!("hurt-{}", self.sweeps), "8k");
+            let is_careful = self.sweeps.is_multiple_of(2);
+            let file =
+                format!("{}canary: {is_careful}\n", sweep(&format!("hurt-{}", self.sweeps), "8k"));
             // a server that was killed just now answers us with its last breath, and the controller not
             // any more; applied again, a file does what is left to do
             let Self { machine, .. } = self;

@@ -842,6 +842,27 @@ export interface components {
             /** @description As written in the file. */
             values: unknown[];
         };
+        /** @enum {string} */
+        CanaryState: "queued" | "running" | "passed" | "failed" | "given_up";
+        /**
+         * @description A run that goes ahead of the others of its shape: it trains a few steps, scores everything, saves,
+         *     and is resumed.
+         */
+        CanaryView: {
+            /**
+             * Format: int32
+             * @description The run's number.
+             */
+            run: number;
+            /** @description What decides whether a run fits and how fast it goes. */
+            shape: string;
+            state: components["schemas"]["CanaryState"];
+            /**
+             * Format: double
+             * @description Of training, as it measured; none: it has not yet.
+             */
+            tokens_per_second?: number | null;
+        };
         CheckpointSaved: {
             /** Format: int64 */
             bytes: number;
@@ -1156,6 +1177,7 @@ export interface components {
         } | {
             /** @enum {string} */
             how: "preempted";
+            pace?: components["schemas"]["Pace"] | null;
             /** Format: int64 */
             step: number;
         };
@@ -1355,6 +1377,29 @@ export interface components {
             /** Format: int32 */
             succeeded: number;
         };
+        /** @description How fast a shape of runs goes: what an estimate is made of. */
+        Pace: {
+            /**
+             * Format: double
+             * @description Seconds of writing one checkpoint.
+             */
+            checkpoint_seconds: number;
+            /**
+             * Format: double
+             * @description Seconds of scoring every held-out part once.
+             */
+            heldout_seconds: number;
+            /**
+             * Format: double
+             * @description Seconds of scoring every task once.
+             */
+            task_seconds: number;
+            /**
+             * Format: double
+             * @description Of training alone, on all slots of the run.
+             */
+            tokens_per_second: number;
+        };
         /** @description What apply would do. */
         PlanView: {
             /** Format: int32 */
@@ -1368,7 +1413,8 @@ export interface components {
             flops: number;
             /**
              * Format: double
-             * @description Wall-clock hours of the added runs on the pool's free slots; none where no speed is known.
+             * @description Wall-clock hours of the added train runs on all slots of the pool, by how runs or canaries of their
+             *     shapes went there; none where one of them is not known.
              */
             hours?: number | null;
             /** @description Nothing of that name is stored yet. */
@@ -1696,6 +1742,11 @@ export interface components {
                 [key: string]: components["schemas"]["DatasetInput"];
             };
             extends?: components["schemas"]["Earlier"] | null;
+            /**
+             * @description Others of its shape wait for it: after [`CANARY_STEPS`] it scores everything, saves and makes
+             *     room, to go on from there.
+             */
+            is_canary?: boolean;
             lease: components["schemas"]["Lease"];
             /** @description The run's own point: a `prepare` run writes its dataset to [`layout::dataset`] of it. */
             point: string;
@@ -1739,6 +1790,8 @@ export interface components {
         SweepState: "queued" | "running" | "paused" | "deleting" | "succeeded" | "ended";
         /** @description One line of the list of sweeps. */
         SweepSummary: {
+            /** @description The first run of each shape, which goes ahead of the others; by shape. */
+            canaries?: components["schemas"]["CanaryView"][];
             counts: components["schemas"]["Counts"];
             /** Format: date-time */
             created_at: string;

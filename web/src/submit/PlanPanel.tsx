@@ -117,7 +117,7 @@ function Summary({ plan }: { plan: PlanView }) {
 }
 
 function cost({ tokens, flops, hours }: PlanView): string[][] {
-  const time = hours == null ? ['unknown', 'time: no speed is known yet'] : [duration(hours * 3600), 'on the free slots'];
+  const time = hours == null ? ['unknown', 'time: no speed is known yet'] : [duration(hours * 3600), 'on all slots of the pool'];
   return [[short(tokens), 'tokens'], [short(flops), 'FLOPs'], time];
 }
 

@@ -9,7 +9,7 @@ use super::label::{BaseValue, base_values, label};
 use super::point::point_of;
 use super::resolve::{HELDOUT_SHARE, Origin, Pins, Surroundings, absolute, resolve};
 use super::{Context, MERGE, POINTS_MAX, PlannedRun};
-use crate::spec::{EvaluateSpec, Model, PrepareSpec, RunSpec, TrainSpec};
+use crate::spec::{self, EvaluateSpec, Model, PrepareSpec, RunSpec, TrainSpec};
 use crate::sweep::axis::with_value;
 use crate::sweep::draft::RunDraft;
 use crate::sweep::errors::Errors;
@@ -51,6 +51,8 @@ struct Train {
     turn: Turn,
     prepares: Vec<usize>,
     base: Option<usize>,
+    /// The preset or folder that its weights come from in the end.
+    root: String,
 }
 
 /// Every run, needed ones first. Meaningless if `errors` is not empty then.
@@ -199,7 +201,11 @@ impl Planner<'_> {
             Model::Run(name) => Some(self.first_at[name]),
             Model::Preset(_) | Model::From(_) => None,
         };
-        let slots = spec.train.devices;
+        let root = match (&spec.model, base) {
+            (Model::Run(_), Some(at)) => self.trains[at].root.clone(),
+            (Model::Preset(name) | Model::From(name) | Model::Run(name), _) => name.clone(),
+        };
+        let (slots, shape) = (spec.train.devices, shape(&root, &spec.train));
         let spec = RunSpec::Train(spec);
         let point = point_of(&spec, base.map(|at| self.trains[at].run.point.as_str()));
         if let Some(at) = self.train_at.get(&point) {
@@ -218,8 +224,9 @@ impl Planner<'_> {
             order: 0,
             slots,
             preset: origin.preset,
+            shape: Some(shape),
         };
-        self.trains.push(Train { run, turn, prepares, base });
+        self.trains.push(Train { run, turn, prepares, base, root });
         self.train_at.insert(point, self.trains.len() - 1);
         self.trains.len() - 1
     }
@@ -251,6 +258,7 @@ impl Planner<'_> {
             order: 0,
             slots: 1,
             preset: None,
+            shape: None,
         });
         self.prepare_at.insert(point, self.prepares.len() - 1);
         self.prepares.len() - 1
@@ -287,7 +295,7 @@ impl Planner<'_> {
         let points: Vec<bool> = self.trains.iter().map(Train::is_point).collect();
         let mut turns = vec![Turn::Prepare; n_prepares];
         let mut runs = self.prepares;
-        for Train { mut run, turn, prepares, base } in self.trains {
+        for Train { mut run, turn, prepares, base, root: _ } in self.trains {
             run.needs = prepares;
             run.needs.extend(base.map(|at| n_prepares + at));
             turns.push(turn);
@@ -318,6 +326,15 @@ impl Train {
     }
 }
 
+/// Runs of one shape take the same memory and go at the same speed.
+fn shape(root: &str, train: &spec::Train) -> String {
+    let spec::Train { context, micro_batch, engine, devices, .. } = train;
+    let engine = serde_json::to_value(engine).expect("an engine is a word");
+    let engine = engine.as_str().unwrap_or_default();
+    let s = if *devices == 1 { "" } else { "s" };
+    format!("{root}/{context} (micro-batch {micro_batch}, {engine}, {devices} device{s})")
+}
+
 /// The run that scores a point's weights, merged with those that it began from.
 fn merge(runs: &[PlannedRun], at: usize, weight: f64) -> PlannedRun {
     let point = &runs[at];
@@ -340,6 +357,7 @@ fn merge(runs: &[PlannedRun], at: usize, weight: f64) -> PlannedRun {
         order: 0,
         slots: point.slots,
         preset: None,
+        shape: None,
     }
 }
 

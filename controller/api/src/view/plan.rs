@@ -37,7 +37,8 @@ pub struct PlanView {
     /// Of the added train runs.
     pub tokens: u64,
     pub flops: f64,
-    /// Wall-clock hours of the added runs on the pool's free slots; none where no speed is known.
+    /// Wall-clock hours of the added train runs on all slots of the pool, by how runs or canaries of their
+    /// shapes went there; none where one of them is not known.
     pub hours: Option<f64>,
     pub sources: Vec<SourceUse>,
     pub warnings: Vec<String>,

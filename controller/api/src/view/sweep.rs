@@ -25,12 +25,42 @@ pub struct SweepSummary {
     #[serde(default)]
     #[schema(required = true)]
     pub gpu_hours: GpuHours,
+    /// The first run of each shape, which goes ahead of the others; by shape.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub canaries: Vec<CanaryView>,
     pub counts: Counts,
     /// In the order of the alphabet.
     pub tags: Vec<String>,
     pub created_at: DateTime<Utc>,
     /// Last time anything in it changed.
     pub updated_at: DateTime<Utc>,
+}
+
+/// A run that goes ahead of the others of its shape: it trains a few steps, scores everything, saves,
+/// and is resumed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CanaryView {
+    /// What decides whether a run fits and how fast it goes.
+    pub shape: String,
+    /// The run's number.
+    pub run: u32,
+    pub state: CanaryState,
+    /// Of training, as it measured; none: it has not yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_per_second: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CanaryState {
+    Queued,
+    Running,
+    /// The others of its shape begin.
+    Passed,
+    /// The others wait until it is retried.
+    Failed,
+    /// It ended without an answer, and there was no other.
+    GivenUp,
 }
 
 /// Hours that attempts held their slots for, from a worker's start until its attempt is gone: hours
@@ -105,7 +135,7 @@ pub struct AxisView {
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum StreamEvent {
     /// Rows that changed, whole. `sweep` carries the new counts.
-    Runs { sweep: SweepSummary, runs: Vec<RunRow> },
+    Runs { sweep: Box<SweepSummary>, runs: Vec<RunRow> },
     /// New points at the end of series.
     Points { series: Vec<SeriesPoints> },
     /// The cursor is too old, or history was rewritten by a resume: load everything again.

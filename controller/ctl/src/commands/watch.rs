@@ -60,7 +60,7 @@ async fn follow(
             StreamEvent::Reset => return Ok(()),
             StreamEvent::Points { .. } => continue,
             StreamEvent::Runs { sweep, runs } => {
-                view.summary = sweep;
+                view.summary = *sweep;
                 for run in runs {
                     match view.runs.binary_search_by_key(&run.number, |run| run.number) {
                         Ok(place) => view.runs[place] = run,

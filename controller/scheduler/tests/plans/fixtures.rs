@@ -113,6 +113,7 @@ pub(crate) fn world(capacity: u32) -> World {
         reports_since: Time(0),
         runs: BTreeMap::new(),
         needs: BTreeMap::new(),
+        canaries: BTreeMap::new(),
         sweeps: BTreeMap::from([(OLD_SWEEP, sweep_of(1)), (NEW_SWEEP, sweep_of(2))]),
         pools: BTreeMap::from([(LOCAL, pool("local", capacity))]),
     }

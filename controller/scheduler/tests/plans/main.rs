@@ -4,8 +4,8 @@ mod fixtures;
 mod limits;
 
 use assay_scheduler::{
-    Attempt, AttemptSeen, Cause, Event, Exit, Loss, Observed, Obstacle, Outcome, Patience, Pause,
-    Plan, RunId, State, Sweep, SweepId, Time, Urgency, Verb, plan,
+    Attempt, AttemptSeen, Canary, Cause, Event, Exit, Loss, Observed, Obstacle, Outcome, Patience,
+    Pause, Plan, RunId, State, Sweep, SweepId, Time, Urgency, Verb, plan,
 };
 
 use crate::fixtures::*;
@@ -332,6 +332,31 @@ fn whoever_waits_for_something_else_blocks_nobody() {
         (6, "its sweep may run 1 at a time, and as many are active"),
     ];
     assert_eq!(waiting(&plan), expected.map(|(id, why)| (id, why.to_owned())));
+}
+
+#[test]
+fn a_run_waits_for_the_canary_of_its_shape_and_blocks_nobody_meanwhile() {
+    let canary = |has_failed| Canary {
+        shape: "llama-8b/4096".to_owned(),
+        name: "sweep/1".to_owned(),
+        has_failed,
+    };
+    let mut world = world(4).with(run(1)).with(run(2).ordered(0)).with(run(3).needing(9, None));
+    world.canaries.insert(RunId(2), canary(false));
+    world.canaries.insert(RunId(3), canary(false));
+    let going = plan(&world);
+    assert_eq!(placed(&going), [1]);
+    let expected =
+        ["waits for the canary of llama-8b/4096: sweep/1", "waits for sweep/9 to succeed"];
+    assert_eq!(waiting(&going), [(2, expected[0].into()), (3, expected[1].into())]);
+
+    world.runs.remove(&RunId(1));
+    world.canaries.insert(RunId(2), canary(true));
+    let failed = "the canary of llama-8b/4096 has failed: sweep/1; retry it once that is mended, or apply \
+                  with `canary: false`";
+    assert_eq!(waiting(&plan(&world)), [(2, failed.into()), (3, expected[1].into())]);
+    world.canaries.clear();
+    assert_eq!(placed(&plan(&world)), [2]);
 }
 
 #[test]

@@ -109,7 +109,7 @@ impl Database {
             .iter()
             .map(|(id, sweep)| (*id, self.ledger.of_sweep(*id, *sweep, active(), self.now)));
         let (sweeps, pools) = (sweeps.collect(), BTreeMap::new());
-        World { now, reports_since, runs, needs, sweeps, pools }
+        World { now, reports_since, runs, needs, canaries: BTreeMap::new(), sweeps, pools }
     }
 
     fn needs(&self, row: &Row) -> Vec<Need> {

@@ -18,6 +18,7 @@ pub struct NewRun {
     pub axes: serde_json::Value,
     pub is_baseline: bool,
     pub slots: i32,
+    pub shape: Option<String>,
     pub queue_order: i32,
     pub steps: i64,
     pub needs: Vec<Uuid>,
@@ -65,14 +66,14 @@ async fn insert_runs(
     sqlx::query!(
         "with added as (
             insert into run (run_id, sweep_id, number, point, kind, label, spec, axes, is_baseline, slots,
-                             queue_order, steps, is_blocked, priority, of_run_id)
+                             queue_order, steps, is_blocked, priority, of_run_id, shape)
             select run_id, $1, number, point, kind, label, spec, axes, is_baseline, slots,
-                   queue_order, steps, is_blocked, priority, of_run_id
+                   queue_order, steps, is_blocked, priority, of_run_id, shape
             from unnest($2::uuid[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::jsonb[], $8::jsonb[],
                         $9::boolean[], $10::integer[], $11::integer[], $12::bigint[], $13::boolean[],
-                        $15::smallint[], $16::uuid[])
+                        $15::smallint[], $16::uuid[], $17::text[])
                 as new (run_id, number, point, kind, label, spec, axes, is_baseline, slots, queue_order, steps,
-                        is_blocked, priority, of_run_id)
+                        is_blocked, priority, of_run_id, shape)
             returning run_id, version, state
         )
         insert into run_event (run_id, version, event, state, text)
@@ -93,6 +94,7 @@ async fn insert_runs(
         &each().map(|run| run.origin.as_str()).collect::<Vec<_>>() as &[&str],
         &each().map(|run| run.priority).collect::<Vec<_>>(),
         &each().map(|run| run.of_run_id).collect::<Vec<_>>() as &[Option<Uuid>],
+        &each().map(|run| run.shape.as_deref()).collect::<Vec<_>>() as &[Option<&str>],
     )
     .execute(tx)
     .await?;
@@ -127,10 +129,7 @@ pub async fn unblock(tx: impl PgExecutor<'_>, succeeded: RunId) -> Result<(), sq
     sqlx::query!(
         "update run r set is_blocked = false
          where is_blocked and run_id in (select run_id from run_need where needs_run_id = $1)
-           and not exists (
-                select from run_need n join run needed on needed.run_id = n.needs_run_id
-                where n.run_id = r.run_id and needed.outcome is distinct from 'succeeded'
-           )",
+           and not must_wait(r)",
         succeeded.0,
     )
     .execute(tx)
