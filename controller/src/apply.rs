@@ -14,13 +14,14 @@ pub use fork::fork;
 use std::collections::{HashMap, HashSet};
 
 use assay_api::expand::{self, Expansion, PlannedRun};
-use assay_api::sweep;
+use assay_api::sweep::{self, Timetable};
 use assay_api::view::{ApplyAnswer, ApplyRequest, FileError, PlanView, RunKind};
 use assay_api::{KillPoint, SweepId, kill_point};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::calendar;
 use crate::http::Error;
 use crate::http::limits::SWEEPS_MAX;
 use crate::intent;
@@ -38,26 +39,66 @@ use evaluate::Later;
 /// The file's errors, each with its place.
 pub async fn plan(app: &App, request: &ApplyRequest) -> Result<PlanView, Error> {
     let expansion = read(app, request)?;
+    match &expansion.schedule {
+        Some(timetable) => plan_times(app, (request, &expansion), timetable).await,
+        None => plan_runs(app, (request, &expansion)).await,
+    }
+}
+
+async fn plan_runs(
+    app: &App,
+    (request, expansion): (&ApplyRequest, &Expansion),
+) -> Result<PlanView, Error> {
     let found = store::sweep::find(&app.store.db, &expansion.name).await?;
     let (mut stored, mut later) = (Vec::new(), Vec::new());
     if let Some(sweep) = found {
         let pool = store::sweep::pool(&app.store.db, sweep).await?;
-        stays_in(&pool, &expansion, request)?;
+        stays_in(&pool, expansion, request)?;
         stored = store::run::of_sweep(&app.store.db, sweep).await?;
         let scored = store::run::scored(&app.store.db, sweep).await?;
-        later = evaluate::missing(&expansion, &stored, scored);
+        later = evaluate::missing(expansion, &stored, scored);
     }
-    let diff = Diff::new(&expansion, &stored, &later, request);
-    let estimate = Estimate::of(app, &app.store.db, &expansion).await?;
-    Ok(diff.view(&expansion, found.is_none(), sources::uses(&expansion), &estimate))
+    let diff = Diff::new(expansion, &stored, &later, request);
+    let estimate = Estimate::of(app, &app.store.db, expansion).await?;
+    Ok(diff.view(expansion, found.is_none(), sources::uses(expansion), &estimate))
 }
 
-/// Does what [`plan`] says.
+/// What each of its times would do: a sweep of its own is new.
+async fn plan_times(
+    app: &App,
+    (request, expansion): (&ApplyRequest, &Expansion),
+    timetable: &Timetable,
+) -> Result<PlanView, Error> {
+    let diff = Diff::new(expansion, &[], &[], request);
+    let estimate = Estimate::of(app, &app.store.db, expansion).await?;
+    let (times, is_known) = calendar::times(app, (&expansion.name, timetable)).await?;
+    let plan = diff.view(expansion, !is_known, sources::uses(expansion), &estimate);
+    Ok(PlanView { schedule: Some(times), ..plan })
+}
+
+/// Does what [`plan`] says. A file with a schedule is kept, and applied at its times.
 ///
 /// # Errors
 /// The file's errors, each with its place; nothing is stored then.
-pub async fn apply(app: &App, request: &ApplyRequest) -> Result<ApplyAnswer, Error> {
-    store_file(app, request, Onto::Anything).await
+pub async fn apply(app: &App, request: &ApplyRequest, by: &str) -> Result<ApplyAnswer, Error> {
+    let expansion = read(app, request)?;
+    let Some(timetable) = &expansion.schedule else {
+        return store_file(app, (request, &expansion), Onto::Anything).await;
+    };
+    let plan = plan_times(app, (request, &expansion), timetable).await?;
+    calendar::put(app, (&expansion.name, timetable), request, by).await?;
+    Ok(ApplyAnswer { plan, sweep_id: None })
+}
+
+/// The same for a file without a schedule, within a transaction of somebody else's.
+pub(crate) async fn apply_in(
+    app: &App,
+    tx: &mut PgConnection,
+    request: &ApplyRequest,
+) -> Result<SweepId, Error> {
+    let expansion = read(app, request)?;
+    let (_, sweep) = store_in(app, tx, (request, &expansion), Onto::Anything).await?;
+    Ok(sweep)
 }
 
 /// What a file may be applied onto.
@@ -70,9 +111,26 @@ enum Onto {
     },
 }
 
-async fn store_file(app: &App, request: &ApplyRequest, onto: Onto) -> Result<ApplyAnswer, Error> {
-    let expansion = read(app, request)?;
+async fn store_file(
+    app: &App,
+    file: (&ApplyRequest, &Expansion),
+    onto: Onto,
+) -> Result<ApplyAnswer, Error> {
     let mut tx = app.store.begin().await?;
+    let (plan, sweep) = store_in(app, &mut tx, file, onto).await?;
+    kill_point(KillPoint::ApplyStoredCommitted);
+    tx.commit().await?;
+    kill_point(KillPoint::ApplyCommittedAnswered);
+    app.wake().await?;
+    Ok(ApplyAnswer { plan, sweep_id: Some(sweep) })
+}
+
+async fn store_in(
+    app: &App,
+    tx: &mut PgConnection,
+    (request, expansion): (&ApplyRequest, &Expansion),
+    onto: Onto,
+) -> Result<(PlanView, SweepId), Error> {
     let is_new = store::sweep::find(&mut *tx, &expansion.name).await?.is_none();
     if is_new && SWEEPS_MAX <= store::sweep::count(&mut *tx).await? {
         let message =
@@ -80,7 +138,7 @@ async fn store_file(app: &App, request: &ApplyRequest, onto: Onto) -> Result<App
         return Err(Error::Limit(message));
     }
     let last_priority = store::sweep::priority(&mut *tx, &expansion.name).await?;
-    let sweep = upsert(&mut tx, &expansion, request, app).await?;
+    let sweep = upsert(&mut *tx, expansion, request, app).await?;
     if let Onto::Nothing { pinned_as } = onto {
         if !is_new || !store::run::of_sweep(&mut *tx, sweep).await?.is_empty() {
             let name = &expansion.name;
@@ -90,7 +148,7 @@ async fn store_file(app: &App, request: &ApplyRequest, onto: Onto) -> Result<App
         }
         store::sweep::copy_pins(&mut *tx, pinned_as, sweep).await?;
     }
-    stays_in(&store::sweep::pool(&mut *tx, sweep).await?, &expansion, request)?;
+    stays_in(&store::sweep::pool(&mut *tx, sweep).await?, expansion, request)?;
     if store::deletion::is_marked(&mut *tx, sweep).await? {
         let name = &expansion.name;
         return Err(Error::Conflict(format!(
@@ -99,13 +157,13 @@ async fn store_file(app: &App, request: &ApplyRequest, onto: Onto) -> Result<App
     }
     let stored = store::run::of_sweep(&mut *tx, sweep).await?;
     let scored = store::run::scored(&mut *tx, sweep).await?;
-    let later = evaluate::missing(&expansion, &stored, scored);
-    let diff = Diff::new(&expansion, &stored, &later, request);
-    store_runs(&mut tx, sweep, &expansion, (&stored, &later)).await?;
-    if wants_canaries(app, &expansion) {
-        store::canary::plan(&mut tx, sweep).await?;
+    let later = evaluate::missing(expansion, &stored, scored);
+    let diff = Diff::new(expansion, &stored, &later, request);
+    store_runs(&mut *tx, sweep, expansion, (&stored, &later)).await?;
+    if wants_canaries(app, expansion) {
+        store::canary::plan(&mut *tx, sweep).await?;
     } else {
-        store::canary::give_up(&mut tx, sweep).await?;
+        store::canary::give_up(&mut *tx, sweep).await?;
     }
     // what somebody said of single runs since stands, unless the file says something new
     let priority = expansion.resources.priority;
@@ -113,25 +171,21 @@ async fn store_file(app: &App, request: &ApplyRequest, onto: Onto) -> Result<App
         store::run::prioritize_all(&mut *tx, sweep, priority).await?;
     }
     if request.repin {
-        repin::unpin(&mut tx, (sweep, &expansion), &stored).await?;
+        repin::unpin(&mut *tx, (sweep, expansion), &stored).await?;
     }
     for run in diff.to(Change::Cancelled) {
-        intent::cancel_in(&mut tx, run).await?;
+        intent::cancel_in(&mut *tx, run).await?;
     }
     for run in diff.to(Change::Retried) {
-        intent::retry_in(&mut tx, run).await?;
+        intent::retry_in(&mut *tx, run).await?;
     }
     for run in diff.to(Change::Renewed) {
-        intent::renew_in(&mut tx, run).await?;
+        intent::renew_in(&mut *tx, run).await?;
     }
-    store::outbox::ended(&mut tx, &[sweep]).await?;
-    let estimate = Estimate::of(app, &mut *tx, &expansion).await?;
-    kill_point(KillPoint::ApplyStoredCommitted);
-    tx.commit().await?;
-    kill_point(KillPoint::ApplyCommittedAnswered);
-    app.wake().await?;
-    let plan = diff.view(&expansion, is_new, sources::uses(&expansion), &estimate);
-    Ok(ApplyAnswer { plan, sweep_id: sweep })
+    store::outbox::ended(&mut *tx, &[sweep]).await?;
+    let estimate = Estimate::of(app, &mut *tx, expansion).await?;
+    let plan = diff.view(expansion, is_new, sources::uses(expansion), &estimate);
+    Ok((plan, sweep))
 }
 
 /// Parses and expands the file, looks at the files that it names, and pins its tasks.

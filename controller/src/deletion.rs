@@ -79,12 +79,7 @@ pub(crate) async fn cancel_and_delete(
     sweep: SweepId,
     pool: &str,
 ) -> Result<bool, Error> {
-    for run in store::run::of_sweep(&mut *tx, sweep).await? {
-        if run.state != "done" {
-            intent::cancel_in(tx, RunId(run.run_id)).await?;
-        }
-    }
-    store::outbox::ended(tx, &[sweep]).await?;
+    intent::cancel_all_in(tx, sweep).await?;
     if store::run::of_sweep(&mut *tx, sweep).await?.iter().any(|run| run.state != "done") {
         return Ok(false);
     }

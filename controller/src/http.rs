@@ -13,6 +13,7 @@ mod provider;
 mod refusals;
 mod remarks;
 mod runs;
+mod schedules;
 mod series;
 mod session;
 mod stream;
@@ -50,6 +51,7 @@ fn people() -> OpenApiRouter<App> {
         .merge(stream::router())
         .merge(runs::router())
         .merge(remarks::router())
+        .merge(schedules::router())
         .merge(series::router())
         .merge(pools::router())
         .merge(session::router())

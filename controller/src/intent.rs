@@ -41,14 +41,19 @@ pub async fn resume_sweep(app: &App, sweep: SweepId) -> Result<(), Error> {
 /// The database does not answer.
 pub async fn cancel_sweep(app: &App, sweep: SweepId) -> Result<(), Error> {
     let mut tx = app.store.begin().await?;
-    for run in store::run::of_sweep(&mut *tx, sweep).await? {
-        if run.state != "done" {
-            cancel_in(&mut tx, RunId(run.run_id)).await?;
-        }
-    }
-    outbox::ended(&mut tx, &[sweep]).await?;
+    cancel_all_in(&mut tx, sweep).await?;
     tx.commit().await?;
     Ok(app.wake().await?)
+}
+
+/// Cancels what has not ended of a sweep, and tells of its end if that was all.
+pub(crate) async fn cancel_all_in(tx: &mut PgConnection, sweep: SweepId) -> Result<(), Error> {
+    for run in store::run::of_sweep(&mut *tx, sweep).await? {
+        if run.state != "done" {
+            cancel_in(&mut *tx, RunId(run.run_id)).await?;
+        }
+    }
+    Ok(outbox::ended(tx, &[sweep]).await?)
 }
 
 /// Puts a run before or behind others in the queue; what is active goes on.

@@ -14,6 +14,7 @@ pub mod access;
 pub mod app;
 pub mod apply;
 pub mod attempt;
+pub mod calendar;
 pub mod config;
 pub mod deletion;
 pub mod extension;

@@ -21,6 +21,7 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::calendar;
 use crate::pool::AttemptKey;
 use crate::store::leader::{self, LeaderProof};
 use crate::store::outbox::{self, Limit};
@@ -146,6 +147,7 @@ pub async fn activate(app: &App, memory: &mut Memory) -> anyhow::Result<Activati
     }
     perform(app, &rows, &plan.actions).await?;
     clear(app, proof).await?;
+    calendar::turn(app, proof).await?;
     Ok(Activation { steps, actions: plan.actions.len(), is_follower: false })
 }
 

@@ -22,6 +22,7 @@ pub mod outbox;
 pub mod report;
 pub mod rollup;
 pub mod run;
+pub mod schedule;
 pub mod series;
 pub mod session;
 pub mod sweep;

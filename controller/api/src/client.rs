@@ -1,6 +1,7 @@
 //! The HTTP client: [`Client`] for people's programs, [`WorkerClient`] for one attempt's worker.
 
 mod people;
+mod schedules;
 mod stream;
 mod webhooks;
 mod worker;

@@ -21,7 +21,7 @@ use serde_json::Value;
 use crate::preset::Preset;
 use crate::spec::{Engine, RunSpec};
 use crate::sweep::errors::Errors;
-use crate::sweep::{Limits, Resources, Sweep};
+use crate::sweep::{Limits, Resources, Sweep, Timetable};
 use crate::view::{AxisView, FileError, RunKind};
 
 pub use cost::{source_tokens_needed, train_flops};
@@ -51,6 +51,8 @@ pub struct Expansion {
     pub resources: Resources,
     /// Whether the first run of each shape goes ahead of the others; none: as the pool has it.
     pub canary: Option<bool>,
+    /// When it is applied again and again; none: once, now.
+    pub schedule: Option<Timetable>,
     pub runs: Vec<PlannedRun>,
 }
 
@@ -123,6 +125,7 @@ pub fn expand(sweep: &Sweep, context: &Context) -> Result<Expansion, Vec<FileErr
         limits: sweep.limits,
         resources: sweep.resources.clone(),
         canary: sweep.canary,
+        schedule: sweep.schedule.clone(),
         runs,
     })
 }

@@ -18,6 +18,7 @@ mod merge;
 mod range;
 mod rename;
 mod resources;
+mod timetable;
 pub(crate) mod value;
 pub(crate) mod yaml;
 
@@ -33,8 +34,9 @@ pub use design::Design;
 pub(crate) use design::Row;
 pub use errors::report;
 pub(crate) use fields::Placed;
-pub use rename::renamed;
-pub use resources::Resources;
+pub use rename::{renamed, unscheduled};
+pub use resources::{PRIORITIES, Resources};
+pub use timetable::{Overlap, Timetable};
 
 /// JSON Schema (draft 2020-12) of the file, for editors: what a schema can say of it.
 pub const SCHEMA: &str = include_str!("../../../docs/sweep.schema.json");
@@ -48,6 +50,8 @@ pub struct Sweep {
     pub limits: Limits,
     /// Whether the first run of each shape goes ahead of the others; none: as the pool has it.
     pub canary: Option<bool>,
+    /// When it is applied again and again; none: once, now.
+    pub schedule: Option<Timetable>,
     pub(crate) first: Vec<First>,
     pub(crate) base: Node,
     pub(crate) axes: Vec<Axis>,
@@ -107,6 +111,7 @@ const SWEEP: Keys = Keys {
         "resources",
         "limits",
         "canary",
+        "schedule",
     ],
     later: &["reuse", "evaluate", "project", "priority", "stop_early"],
 };
@@ -141,6 +146,10 @@ fn read(text: &str, errors: &mut Errors) -> Option<Sweep> {
     let resources = resources::read(&file, errors);
     let limits = limits(&file, errors);
     let canary = file.value("canary", value::truth, errors).map(|canary| canary.value);
+    let schedule = timetable::read(&file, errors);
+    if let (Some(_), Some(name)) = (file.entry("schedule"), &name) {
+        timetable::check_name(&name.value, name.place, errors);
+    }
     let Some(base) = file.entry("base").map(|entry| &entry.value) else {
         errors.add(root.place, "base", "no default for base: one whole run that the axes vary");
         return None;
@@ -167,6 +176,7 @@ fn read(text: &str, errors: &mut Errors) -> Option<Sweep> {
         resources,
         limits,
         canary,
+        schedule,
         first,
         base: base.clone(),
         axes,
@@ -183,13 +193,25 @@ pub(crate) fn too_much(n: usize, what: &str, base: &Node) -> String {
     format!("{n} {what} with {each} values in the base; the limit is {WORK_MAX} in all")
 }
 
-/// Whether a sweep, a pool or a source could have this name.
+/// Whether a sweep could have this name.
+#[must_use]
+pub fn is_sweep_name(text: &str) -> bool {
+    value::sweep_name(text).is_ok()
+}
+
+/// Whether a schedule, a pool or a source could have this name.
 #[must_use]
 pub fn is_name(text: &str) -> bool {
     value::name(text).is_ok()
 }
 
 fn sweep_name(node: &Node) -> value::Read<String> {
+    let name = value::text(node)?;
+    value::sweep_name(&name)?;
+    Ok(name)
+}
+
+fn plain_name(node: &Node) -> value::Read<String> {
     let name = value::text(node)?;
     value::name(&name)?;
     Ok(name)

@@ -6,6 +6,7 @@ mod plan;
 mod pool;
 mod remark;
 mod run;
+mod schedule;
 mod series;
 mod sweep;
 mod webhook;
@@ -24,6 +25,7 @@ pub use run::{
     AttemptView, CheckpointView, EvaluationView, EventView, ExtendAnswer, ExtendRequest,
     ExtendsView, LogPage, LogRow, NeedView, Outcome, RunKind, RunRow, RunState, RunView,
 };
+pub use schedule::{FiringOutcome, FiringView, ScheduleDetails, ScheduleView, TimesView};
 pub use series::{SeriesAnswer, SeriesPoints, SeriesQuery};
 pub use sweep::{
     AxisView, CanaryState, CanaryView, Counts, GpuHours, Problem, StreamEvent, SweepState,

@@ -11,6 +11,7 @@ pub(crate) mod fork;
 pub(crate) mod pool;
 pub(crate) mod remark;
 pub(crate) mod run;
+pub(crate) mod schedule;
 pub(crate) mod sweep;
 pub(crate) mod token;
 pub(crate) mod up;

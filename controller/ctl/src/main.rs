@@ -20,7 +20,7 @@ use anyhow::Context;
 use assay_api::client::Client;
 use clap::{Parser, Subcommand};
 
-use commands::{Session, data, pool, run, sweep, token, up, webhook};
+use commands::{Session, data, pool, run, schedule, sweep, token, up, webhook};
 use print::Format;
 
 const EXAMPLES: &str = "\
@@ -106,6 +106,9 @@ enum Command {
     #[command(subcommand)]
     Token(token::Command),
     Audit(token::Audit),
+    /// Apply sweep files again and again: at night, say.
+    #[command(subcommand)]
+    Schedule(schedule::Command),
     /// Tell other programs what happens.
     #[command(subcommand)]
     Webhook(webhook::Command),
@@ -127,6 +130,7 @@ async fn main() -> ExitCode {
                 Command::Pool(command) => pool::run(&session, &command).await,
                 Command::Token(command) => token::run(&session, command).await,
                 Command::Audit(options) => token::audit(&session, &options).await,
+                Command::Schedule(command) => schedule::run(&session, command).await,
                 Command::Webhook(command) => webhook::run(&session, command).await,
                 Command::Data(command) => data::run(&command),
             }

@@ -113,6 +113,7 @@ impl Diff {
             flops,
             hours: estimate.hours(new_runs()),
             sources,
+            schedule: None,
             warnings: self.warnings,
             points: self.points.into_iter().map(|(.., point)| point).collect(),
         }

@@ -1,10 +1,10 @@
 //! A new sweep from a stored one: its file under another name, about the same data.
 
 use assay_api::SweepId;
-use assay_api::sweep::renamed;
+use assay_api::sweep::{renamed, unscheduled};
 use assay_api::view::{ApplyAnswer, ApplyRequest, ForkRequest};
 
-use super::{Onto, store_file};
+use super::{Onto, read, store_file};
 use crate::app::App;
 use crate::http::Error;
 use crate::store;
@@ -18,7 +18,9 @@ pub async fn fork(app: &App, sweep: SweepId, asked: &ForkRequest) -> Result<Appl
         Some(file) => (file.as_str(), asked.folder.clone()),
         None => (stored.file.as_str(), Some(stored.folder)),
     };
-    let file = renamed(file, &asked.name).map_err(Error::File)?;
+    let file = unscheduled(file).and_then(|file| renamed(&file, &asked.name));
+    let file = file.map_err(Error::File)?;
     let request = ApplyRequest { file, folder, prune: false, retry: Vec::new(), repin: false };
-    store_file(app, &request, Onto::Nothing { pinned_as: sweep }).await
+    let expansion = read(app, &request)?;
+    store_file(app, (&request, &expansion), Onto::Nothing { pinned_as: sweep }).await
 }

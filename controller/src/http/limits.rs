@@ -100,5 +100,7 @@ pub(crate) const WEBHOOKS_MAX: i64 = 20;
 /// Streams open at a time, each with two reads a second: what 20 connections can serve of reads that
 /// take 50 ms, with half of them left for everything else.
 pub(crate) const STREAMS_MAX: usize = 100;
+/// Schedules of one project. Each that is due is looked at by itself.
+pub(crate) const SCHEDULES_MAX: i64 = 100;
 /// Sweeps of one project: the list is one page.
 pub(crate) const SWEEPS_MAX: i64 = 10_000;

@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 
 use super::Error;
 use super::extract::{Json, Path, Query};
-use super::guard::Detail;
+use super::guard::{Caller, Detail};
 use crate::app::App;
 use crate::deletion::{self, Open};
 use crate::store::{self, view};
@@ -62,14 +62,16 @@ async fn plan(
     Ok(Json(apply::plan(&app, &request).await?))
 }
 
-/// Stores the sweep's runs, in one transaction. Twice does nothing the second time.
+/// Stores the sweep's runs, in one transaction. Twice does nothing the second time. A file with a
+/// `schedule` is kept, and applied at its times.
 #[utoipa::path(post, operation_id = "apply_sweep", path = "/sweeps/apply", tag = "sweeps", request_body = ApplyRequest,
     responses((status = 200, body = ApplyAnswer), (status = 422, body = Problem)))]
 async fn apply_file(
     State(app): State<App>,
+    Extension(caller): Extension<Caller>,
     Json(request): Json<ApplyRequest>,
 ) -> Result<(Extension<Detail>, Json<ApplyAnswer>), Error> {
-    let answer = apply::apply(&app, &request).await?;
+    let answer = apply::apply(&app, &request, &caller.actor.name).await?;
     Ok((Extension(detail(&answer)), Json(answer)))
 }
 
@@ -163,12 +165,15 @@ async fn delete(
 /// Which sweep a file was of, and what became of it.
 fn detail(answer: &ApplyAnswer) -> Detail {
     let plan = &answer.plan;
+    if plan.schedule.is_some() {
+        return Detail(format!("schedule {}", plan.sweep));
+    }
     Detail(format!("{}: {} runs added, {} kept", plan.sweep, plan.added, plan.kept))
 }
 
 pub(super) async fn find(app: &App, name: &str) -> Result<SweepId, Error> {
     let missing = || Error::NotFound(format!("no sweep `{name}`: `ctl sweep ls` lists them"));
-    if !sweep::is_name(name) {
+    if !sweep::is_sweep_name(name) {
         return Err(missing()); // Postgres would refuse some of these, and none was ever stored
     }
     store::sweep::find(&app.store.db, name).await?.ok_or_else(missing)

@@ -73,7 +73,7 @@ pub(super) fn read(file: &Fields<'_>, errors: &mut Errors) -> Resources {
         .entry("resources")
         .and_then(|entry| Fields::open(&entry.value, "resources", RESOURCES, errors));
     let Some(fields) = fields else { return Resources::default() };
-    let pool = fields.value("pool", super::sweep_name, errors).map(|pool| pool.value);
+    let pool = fields.value("pool", super::plain_name, errors).map(|pool| pool.value);
     let node_selector = fields.entry("node_selector").map(|entry| &entry.value);
     Resources {
         pool: pool.unwrap_or_else(|| Resources::default().pool),
@@ -93,11 +93,14 @@ pub(super) fn read(file: &Fields<'_>, errors: &mut Errors) -> Resources {
     }
 }
 
+/// What a sweep or a run may have.
+pub const PRIORITIES: std::ops::RangeInclusive<i16> = -100..=100;
+
 fn priority(node: &Node) -> value::Read<i16> {
     const EXPECTED: &str = "a whole number from -100 to 100; higher goes first";
     let text = value::text(node)?;
     match text.parse() {
-        Ok(priority) if (-100..=100).contains(&priority) => Ok(priority),
+        Ok(priority) if PRIORITIES.contains(&priority) => Ok(priority),
         _ => Err(format!("expected {EXPECTED}, found `{text}`")),
     }
 }

@@ -223,6 +223,28 @@ pub(crate) fn name(text: &str) -> Read<()> {
     Ok(())
 }
 
+/// A sweep's name may end in the time that its schedule applied it for: `nightly@2026-11-22T1400`.
+pub(crate) fn sweep_name(text: &str) -> Read<()> {
+    let Some((schedule, time)) = text.split_once('@') else { return name(text) };
+    let is_time = |shape: &str| {
+        let fits = |(found, wanted): (u8, u8)| match wanted {
+            b'0' => found.is_ascii_digit(),
+            _ => found == wanted,
+        };
+        time.len() == shape.len() && time.bytes().zip(shape.bytes()).all(fits)
+    };
+    if SCHEDULE_NAME_MAX < schedule.len() || !(is_time("0000-00-00") || is_time("0000-00-00T0000"))
+    {
+        return Err(format!(
+            "`{text}` cannot be a name: after `@` comes the time of a schedule, as in nightly@2026-11-22"
+        ));
+    }
+    name(schedule)
+}
+
+/// A name of 63 characters, less those of `@2026-11-22T1400`.
+pub(crate) const SCHEDULE_NAME_MAX: usize = 47;
+
 /// One of the words, or one that a later version brings.
 pub(crate) fn word<T: Copy>(node: &Node, words: &[(&str, T)], later: &[&str]) -> Read<T> {
     let names = || words.iter().map(|(name, _)| *name);

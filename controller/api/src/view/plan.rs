@@ -41,6 +41,9 @@ pub struct PlanView {
     /// shapes went there; none where one of them is not known.
     pub hours: Option<f64>,
     pub sources: Vec<SourceUse>,
+    /// When it is done, and again and again, each time as a sweep of its own; none: once, now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<super::schedule::TimesView>,
     pub warnings: Vec<String>,
 }
 
@@ -81,7 +84,8 @@ pub struct ForkRequest {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ApplyAnswer {
     pub plan: PlanView,
-    pub sweep_id: crate::ids::SweepId,
+    /// None: it is a schedule.
+    pub sweep_id: Option<crate::ids::SweepId>,
 }
 
 /// One error in a sweep file, with its place.

@@ -45,5 +45,6 @@ pub struct NoteRequest {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PriorityRequest {
     /// Higher goes first; runs begin with 0.
+    #[schema(minimum = -100, maximum = 100)]
     pub priority: i16,
 }

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use assay_api::view::{ApplyRequest, Outcome, PlanView};
+use assay_api::view::{ApplyRequest, Outcome, PlanView, TimesView};
 use clap::{Args, ValueEnum};
 
-use super::Session;
+use super::{Session, schedule};
 use crate::print::{self, Format, Table};
 use crate::words;
 
@@ -111,6 +111,12 @@ pub(crate) async fn apply(session: &Session, options: &ApplyOptions) -> anyhow::
     print::view(session.format, &answer, |answer| show(&answer.plan))?;
     if session.format == Format::Table {
         let name = &answer.plan.sweep;
+        if answer.plan.schedule.is_some() {
+            print::note(&format!(
+                "Kept. `ctl schedule get {name}` shows how its times went, `ctl schedule run {name}` applies it now."
+            ));
+            return Ok(ExitCode::SUCCESS);
+        }
         print::note(&format!(
             "Applied. `ctl sweep watch {name}` looks on, as does {}/sweeps/{name}",
             session.url.trim_end_matches('/')
@@ -161,7 +167,8 @@ fn at_file(error: anyhow::Error, options: &FileOptions) -> anyhow::Error {
 
 pub(super) fn show(plan: &PlanView) -> String {
     let mut text = String::new();
-    let is_new = if plan.is_new { "new sweep" } else { "sweep" };
+    let what = if plan.schedule.is_some() { "schedule" } else { "sweep" };
+    let is_new = if plan.is_new { format!("new {what}") } else { what.to_owned() };
     let parts = [
         (plan.added, "added"),
         (plan.kept, "kept"),
@@ -172,6 +179,7 @@ pub(super) fn show(plan: &PlanView) -> String {
         parts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
     let changes = if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") };
     text.push_str(&format!("{is_new} {}: {changes}\n\n", plan.sweep));
+    text.push_str(&plan.schedule.as_ref().map(times).unwrap_or_default());
 
     text.push_str(&points(plan));
     if plan.added > 0 {
@@ -201,6 +209,18 @@ pub(super) fn show(plan: &PlanView) -> String {
         text.push_str(&format!("\nwarning: {warning}"));
     }
     text
+}
+
+/// When all of it is done, and again.
+fn times(times: &TimesView) -> String {
+    let next: Vec<String> = times.next.iter().map(|at| schedule::time(*at)).collect();
+    let next = if next.is_empty() { "never again".to_owned() } else { next.join(", ") };
+    let keep = times.keep.map_or_else(String::new, |keep| format!("keeps    the last {keep}\n"));
+    let (cron, zone) = (&times.cron, &times.zone);
+    let overlap = schedule::overlapping(times.overlap);
+    format!(
+        "each time, as a sweep of its own:\ntimes    {cron} ({zone})\nnext     {next}\noverlap  {overlap}\n{keep}\n"
+    )
 }
 
 fn points(plan: &PlanView) -> String {

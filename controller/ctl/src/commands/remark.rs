@@ -1,7 +1,7 @@
 //! What people say about runs and sweeps: exclude, note, tag, put before others.
 
 use assay_api::view::{ExcludeRequest, NoteRequest};
-use clap::Args;
+use clap::{Args, value_parser};
 
 use super::Session;
 use crate::print::{self, Format};
@@ -104,7 +104,7 @@ pub(crate) struct RunPriority {
     run: RunName,
 
     /// Higher goes first; runs begin with 0.
-    #[arg(value_name = "PRIORITY", allow_negative_numbers = true)]
+    #[arg(value_name = "PRIORITY", allow_negative_numbers = true, value_parser = value_parser!(i16).range(-100..=100))]
     priority: i16,
 }
 
@@ -115,7 +115,7 @@ pub(crate) struct SweepPriority {
     sweep: String,
 
     /// Higher goes first; runs begin with 0.
-    #[arg(value_name = "PRIORITY", allow_negative_numbers = true)]
+    #[arg(value_name = "PRIORITY", allow_negative_numbers = true, value_parser = value_parser!(i16).range(-100..=100))]
     priority: i16,
 }
 

@@ -76,8 +76,8 @@ fn labels(order: &Order, owner: &Owner) -> Value {
         RUN: order.key.run.to_string(),
         ATTEMPT: order.key.attempt.to_string(),
         SLOTS: order.slots.to_string(),
-        // a label begins and ends with a letter or a digit
-        SWEEP: order.sweep.trim_matches(|c: char| !c.is_ascii_alphanumeric()),
+        // a label begins and ends with a letter or a digit, and has no `@`
+        SWEEP: order.sweep.trim_matches(|c: char| !c.is_ascii_alphanumeric()).replace('@', "."),
         NUMBER: order.number.to_string(),
         "app.kubernetes.io/name": "assay-worker",
         "app.kubernetes.io/managed-by": "assay",
