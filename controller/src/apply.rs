@@ -6,6 +6,7 @@ mod diff;
 mod evaluate;
 mod fork;
 mod repin;
+mod reuse;
 mod sources;
 
 pub use fork::fork;
@@ -14,7 +15,7 @@ use std::collections::{HashMap, HashSet};
 
 use assay_api::expand::{self, Expansion, PlannedRun};
 use assay_api::sweep;
-use assay_api::view::{ApplyAnswer, ApplyRequest, FileError, PlanView, RunKind};
+use assay_api::view::{ApplyAnswer, ApplyRequest, FileError, PlanView};
 use assay_api::{KillPoint, SweepId, kill_point};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -28,7 +29,7 @@ use crate::store::run::{NewRun, Stored};
 use crate::store::sweep::Asked;
 
 use diff::{Change, Diff};
-use evaluate::Later;
+pub(crate) use evaluate::{Later, Weights};
 
 /// What apply would do.
 ///
@@ -46,7 +47,8 @@ pub async fn plan(app: &App, request: &ApplyRequest) -> Result<PlanView, Error> 
         later = evaluate::missing(&expansion, &stored, scored);
     }
     let diff = Diff::new(&expansion, &stored, &later, request);
-    Ok(diff.view(&expansion, found.is_none(), sources::uses(&expansion)))
+    let trained = reuse::trained(&mut *app.store.db.acquire().await?, &expansion).await?;
+    Ok(diff.view(&expansion, found.is_none(), (sources::uses(&expansion), &trained)))
 }
 
 /// Does what [`plan`] says.
@@ -98,6 +100,7 @@ async fn store_file(app: &App, request: &ApplyRequest, onto: Onto) -> Result<App
     let scored = store::run::scored(&mut *tx, sweep).await?;
     let later = evaluate::missing(&expansion, &stored, scored);
     let diff = Diff::new(&expansion, &stored, &later, request);
+    let trained = reuse::trained(&mut tx, &expansion).await?;
     store_runs(&mut tx, sweep, &expansion, (&stored, &later)).await?;
     // what somebody said of single runs since stands, unless the file says something new
     let priority = expansion.resources.priority;
@@ -121,7 +124,7 @@ async fn store_file(app: &App, request: &ApplyRequest, onto: Onto) -> Result<App
     tx.commit().await?;
     kill_point(KillPoint::ApplyCommittedAnswered);
     app.wake().await?;
-    let plan = diff.view(&expansion, is_new, sources::uses(&expansion));
+    let plan = diff.view(&expansion, is_new, (sources::uses(&expansion), &trained));
     Ok(ApplyAnswer { plan, sweep_id: sweep })
 }
 
@@ -199,6 +202,7 @@ async fn upsert(
         parallel: expansion.limits.parallel.map(u32::cast_signed),
         slot_ms_max: expansion.limits.slot_ms().map(u64::cast_signed),
         same_error_max: expansion.limits.same_error.map(u32::cast_signed),
+        reuse: expansion.reuse,
     };
     Ok(store::sweep::upsert(tx, &asked).await?)
 }
@@ -239,37 +243,15 @@ async fn store_runs(
         added.push(new);
         next += 1;
     }
-    let last = u32::try_from(expansion.runs.len()).expect("a sweep has at most 10,000 points");
+    let last = i32::try_from(expansion.runs.len()).expect("a sweep has at most 10,000 points");
     for (number, run) in (next..).zip(later) {
-        let places = (number, last, expansion.resources.priority);
+        let place = (number, last, expansion.resources.priority);
         let can_begin = run.needs.iter().all(|need| succeeded.contains(need));
-        added.push(scoring(run, places, can_begin));
+        added.push(run.run(place, can_begin, "queued by apply, to score what is trained"));
     }
     store::run::relabel(&mut *tx, &known).await?;
     store::run::insert(tx, sweep, &added).await?;
     Ok(())
-}
-
-/// Behind everything that trains.
-fn scoring(run: &Later, (number, order, priority): (i32, u32, i16), can_begin: bool) -> NewRun {
-    NewRun {
-        run_id: Uuid::now_v7(),
-        number,
-        point: run.point.clone(),
-        kind: diff::kind_word(RunKind::Evaluate),
-        label: run.label.clone(),
-        spec: serde_json::to_value(&run.spec).expect("specs are plain data"),
-        axes: serde_json::json!({}),
-        is_baseline: false,
-        slots: run.slots.cast_signed(),
-        queue_order: order.cast_signed(),
-        steps: diff::steps(&run.spec).cast_signed(),
-        needs: run.needs.clone(),
-        of_run_id: Some(run.of),
-        priority,
-        is_blocked: !can_begin,
-        origin: "queued by apply, to score what is trained".to_owned(),
-    }
 }
 
 /// A run of the file that has its row.

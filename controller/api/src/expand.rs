@@ -49,6 +49,8 @@ pub struct Expansion {
     pub axes: Vec<AxisView>,
     pub limits: Limits,
     pub resources: Resources,
+    /// What another sweep of the project has trained is not trained again.
+    pub reuse: bool,
     pub runs: Vec<PlannedRun>,
 }
 
@@ -117,6 +119,7 @@ pub fn expand(sweep: &Sweep, context: &Context) -> Result<Expansion, Vec<FileErr
         axes: axes.chain(merge).collect(),
         limits: sweep.limits,
         resources: sweep.resources.clone(),
+        reuse: sweep.reuse,
         runs,
     })
 }

@@ -46,6 +46,8 @@ pub struct Sweep {
     pub design: Design,
     pub resources: Resources,
     pub limits: Limits,
+    /// What another sweep of the project has trained is not trained again.
+    pub reuse: bool,
     pub(crate) first: Vec<First>,
     pub(crate) base: Node,
     pub(crate) axes: Vec<Axis>,
@@ -104,8 +106,9 @@ const SWEEP: Keys = Keys {
         "merge",
         "resources",
         "limits",
+        "reuse",
     ],
-    later: &["reuse", "evaluate", "project", "priority", "stop_early"],
+    later: &["evaluate", "project", "priority", "stop_early"],
 };
 const LIMITS: Keys =
     Keys { known: &["parallel", "epochs", "gpu_hours", "same_error"], later: &["hours"] };
@@ -137,6 +140,7 @@ fn read(text: &str, errors: &mut Errors) -> Option<Sweep> {
     let first = read_first(&file, &first_names, errors);
     let resources = resources::read(&file, errors);
     let limits = limits(&file, errors);
+    let reuse = file.value("reuse", value::truth, errors);
     let Some(base) = file.entry("base").map(|entry| &entry.value) else {
         errors.add(root.place, "base", "no default for base: one whole run that the axes vary");
         return None;
@@ -162,6 +166,7 @@ fn read(text: &str, errors: &mut Errors) -> Option<Sweep> {
         design,
         resources,
         limits,
+        reuse: reuse.is_some_and(|reuse| reuse.value),
         first,
         base: base.clone(),
         axes,

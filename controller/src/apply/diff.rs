@@ -1,6 +1,6 @@
 //! What a file changes about the runs that are stored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use assay_api::RunId;
 use assay_api::expand::{Expansion, PlannedRun};
@@ -83,7 +83,7 @@ impl Diff {
         self,
         expansion: &Expansion,
         is_new: bool,
-        sources: Vec<SourceUse>,
+        (sources, trained): (Vec<SourceUse>, &HashSet<String>),
     ) -> PlanView {
         let count = |change| {
             let n = self.points.iter().filter(|(what, ..)| *what == change).count();
@@ -99,6 +99,7 @@ impl Diff {
         };
         // 10,000 runs of 2^53 tokens are over 2^64
         let tokens = new_runs().map(|run| tokens(&run.spec)).fold(0, u64::saturating_add);
+        let n_reused = new_runs().filter(|run| trained.contains(&run.point)).count();
         let flops = new_runs().filter_map(PlannedRun::flops).sum();
         PlanView {
             sweep: expansion.name.clone(),
@@ -107,6 +108,7 @@ impl Diff {
             kept,
             dropped,
             retried,
+            reused: u32::try_from(n_reused).expect("a sweep has at most 10,000 points"),
             tokens,
             flops,
             hours: None,

@@ -53,6 +53,7 @@ pub(super) fn world_of(app: &App, rows: &Rows, sights: &Sights, reports_since: T
         reports_since,
         runs: rows.runs.iter().map(|(id, found)| (*id, found.run.clone())).collect(),
         needs: rows.needs.clone(),
+        reusable: rows.originals.keys().copied().collect(),
         sweeps,
         pools: pools.collect(),
     }

@@ -161,6 +161,24 @@ pub async fn needed_results(
     .await
 }
 
+/// Results of some runs.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn results(
+    db: impl PgExecutor<'_>,
+    runs: &[Uuid],
+) -> Result<Vec<NeededResult>, sqlx::Error> {
+    sqlx::query_as!(
+        NeededResult,
+        "select run_id, r.kind, r.point, r.spec, result.path, result.fingerprint, result.tokens
+         from run r join result using (run_id) where run_id = any($1)",
+        runs,
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// # Errors
 /// The database does not answer.
 pub async fn insert_result(

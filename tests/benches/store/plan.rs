@@ -1,6 +1,6 @@
 //! The scheduler alone: one plan over a world of 100,000 queued runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use assay_scheduler::{
@@ -53,6 +53,7 @@ fn world() -> World {
         reports_since: Time(0),
         runs: runs.map(|run| (run.id, run)).collect(),
         needs: BTreeMap::new(),
+        reusable: BTreeSet::new(),
         sweeps: (0..SWEEPS).map(sweep).collect(),
         pools: BTreeMap::from([(PoolId(0), pool)]),
     }

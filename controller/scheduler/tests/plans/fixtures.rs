@@ -1,6 +1,6 @@
 //! Runs, worlds and plans in few words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use assay_scheduler::{
     Action, Attempt, AttemptSeen, Cause, Event, Exit, Loss, Need, Observed, Obstacle, Outcome,
@@ -113,6 +113,7 @@ pub(crate) fn world(capacity: u32) -> World {
         reports_since: Time(0),
         runs: BTreeMap::new(),
         needs: BTreeMap::new(),
+        reusable: BTreeSet::new(),
         sweeps: BTreeMap::from([(OLD_SWEEP, sweep_of(1)), (NEW_SWEEP, sweep_of(2))]),
         pools: BTreeMap::from([(LOCAL, pool("local", capacity))]),
     }
@@ -120,6 +121,7 @@ pub(crate) fn world(capacity: u32) -> World {
 
 pub(crate) trait Build {
     fn with(self, fixture: Fixture) -> Self;
+    fn reusing(self, id: u128) -> Self;
     fn with_sweep(self, id: SweepId, sweep: Sweep) -> Self;
     fn with_pool(self, id: PoolId, pool: Pool) -> Self;
     fn seeing(self, id: u128, seen: AttemptSeen) -> Self;
@@ -129,6 +131,10 @@ impl Build for World {
     fn with(mut self, fixture: Fixture) -> Self {
         self.needs.insert(fixture.run.id, fixture.needs);
         self.runs.insert(fixture.run.id, fixture.run);
+        self
+    }
+    fn reusing(mut self, id: u128) -> Self {
+        self.reusable.insert(RunId(id));
         self
     }
     fn with_sweep(mut self, id: SweepId, sweep: Sweep) -> Self {

@@ -2,6 +2,7 @@
 
 mod fixtures;
 mod limits;
+mod reuse;
 
 use assay_scheduler::{
     Attempt, AttemptSeen, Cause, Event, Exit, Loss, Observed, Obstacle, Outcome, Patience, Pause,
