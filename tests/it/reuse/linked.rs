@@ -83,7 +83,7 @@ async fn other_data_at_the_same_path_is_trained_anew(db: PgPool) {
 fn with_first(name: &str, first: &str, context: u32) -> String {
     let base = format!(
         "first:\n  {first}:\n    model: {{preset: llama-300k}}\n    tokenizer: bytes\n    \
-         data: {{sources: {{text: {{path: general.jsonl, field: text}}}}}}\n    \
+         data: {{sources: {{text: {{path: general.jsonl}}}}}}\n    \
          train: {{tokens: 4k, context: {context}, batch: 256, lr: {{peak: 3e-3, warmup: 2 steps}}}}\nbase:"
     );
     let with = reusing(name).replacen("base:", &base, 1);
@@ -185,8 +185,8 @@ async fn what_waits_is_linked_even_if_it_was_begun_and_a_repin_leaves_it(db: PgP
 async fn a_plan_says_what_has_been_trained_as_far_as_it_is_known(db: PgPool) {
     let mut app = TestApp::new(db, 8).await;
     let plan = async |app: &TestApp, file: &str| {
-        let (_, plan) = app.post("/sweeps/plan", &app.request(file)).await;
-        serde_json::from_value::<PlanView>(plan).unwrap()
+        let answer = app.post("/sweeps/plan", &app.request(file)).await;
+        TestApp::read::<PlanView>(answer).unwrap()
     };
     let file = with_first("one", "start", 64);
     assert_eq!(plan(&app, &file).await.reused, 0);
