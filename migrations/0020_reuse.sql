@@ -24,17 +24,18 @@ $$;
 
 -- Which runs' reports are shown as those of a run: its own, or those of the run that trained it; and later
 -- ones (`is_later`), which scored the same weights. Of another sweep's, tasks that this run's file does not
--- have are left out: only those in `tasks` are shown, and all where there is no such list.
+-- have are left out: only those in `tasks` are shown, and all where there is no such list. `number` is that of
+-- the run that reported.
 create view shown as
-select run_id, run_id as source_run_id, false as is_later, null::text[] as tasks
+select run_id, run_id as source_run_id, number, false as is_later, null::text[] as tasks
 from run where reused_run_id is null
 union all
-select of_run_id, run_id, true, null from run where of_run_id is not null
+select of_run_id, run_id, number, true, null from run where of_run_id is not null
 union all
-select r.run_id, o.run_id, false, tasks_in_common(r.spec->'eval', o.spec->'eval')
+select r.run_id, o.run_id, o.number, false, tasks_in_common(r.spec->'eval', o.spec->'eval')
 from run r join run o on o.run_id = r.reused_run_id
 union all
-select r.run_id, e.run_id, true, tasks_in_common(r.spec->'eval', e.spec->'of'->'eval')
+select r.run_id, e.run_id, e.number, true, tasks_in_common(r.spec->'eval', e.spec->'of'->'eval')
 from run r join run e on e.of_run_id = r.reused_run_id;
 
 -- Whether a series is of a task that is left out.

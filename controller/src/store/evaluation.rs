@@ -50,11 +50,11 @@ pub async fn of_run(
 ) -> Result<Vec<EvaluationView>, sqlx::Error> {
     let rows = sqlx::query!(
         "select distinct on (e.step, e.task, e.metric) e.step, e.task, e.metric, e.value, e.stderr, e.n
-         from shown v join run r on r.run_id = v.source_run_id
-         join evaluation e on e.run_id = r.run_id join attempt a on a.run_id = e.run_id and a.attempt = e.attempt
+         from shown v join evaluation e on e.run_id = v.source_run_id
+         join attempt a on a.run_id = e.run_id and a.attempt = e.attempt
          where v.run_id = $1 and e.step <= coalesce(a.visible_to, e.step)
            and (v.tasks is null or e.task like 'heldout/%' or e.task = any(v.tasks))
-         order by e.step, e.task, e.metric, (v.tasks is null) desc, r.number desc, e.attempt desc",
+         order by e.step, e.task, e.metric, (v.tasks is null) desc, v.number desc, e.attempt desc",
         run.0,
     )
     .fetch_all(db)

@@ -2,6 +2,8 @@
 
 mod added;
 
+use std::collections::BTreeMap;
+
 use assay_api::{RunId, SweepId};
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
@@ -322,4 +324,19 @@ pub async fn ordered(db: impl PgExecutor<'_>, runs: &[Uuid]) -> Result<Vec<Order
     )
     .fetch_all(db)
     .await
+}
+
+/// Slots that are taken, by pool.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn slots_used(db: impl PgExecutor<'_>) -> Result<BTreeMap<String, u32>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select pool, sum(slots)::bigint as "used!" from run join sweep using (sweep_id)
+           where state in ('leased', 'stopping') and not is_held_back group by pool"#,
+    )
+    .fetch_all(db)
+    .await?;
+    let used = |used| u32::try_from(used).unwrap_or(u32::MAX);
+    Ok(rows.into_iter().map(|row| (row.pool, used(row.used))).collect())
 }

@@ -126,8 +126,12 @@ pub async fn shown(
     let rows = sqlx::query_as!(
         Row,
         r#"select s.series_id, v.run_id as "run_id!", s.name, s.latest_step, s.narrowest, s.widest
-         from shown v join series s on s.run_id = v.source_run_id
-         where v.run_id = any($1) and not v.is_later and s.name = any($2) and is_shown(s.name, v.tasks)
+         from shown v
+         -- one by one, wherever statistics lag behind: read whole, the table has every series there ever was
+         cross join lateral (
+            select * from series where run_id = v.source_run_id and name = any($2) offset 0
+         ) s
+         where v.run_id = any($1) and not v.is_later and is_shown(s.name, v.tasks)
          order by v.run_id, s.name"#,
         runs,
         names,
@@ -182,8 +186,8 @@ pub async fn names_of_sweep(
 ) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar!(
         "select distinct s.name
-         from run r join shown v on v.run_id = r.run_id join series s on s.run_id = v.source_run_id
-         where r.sweep_id = $1 and is_shown(s.name, v.tasks) order by 1",
+         from shown v join series s on s.run_id = v.source_run_id
+         where v.run_id = any(array(select run_id from run where sweep_id = $1)) and is_shown(s.name, v.tasks) order by 1",
         sweep.0,
     )
     .fetch_all(db)

@@ -206,12 +206,12 @@ async fn latest_values(
 ) -> Result<HashMap<Uuid, BTreeMap<String, f64>>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select v.run_id as "run_id!", s.name, s.latest_value as "value!"
-           from shown v join run r on r.run_id = v.source_run_id join series s on s.run_id = r.run_id
+           from shown v join series s on s.run_id = v.source_run_id
            where v.run_id = any($1) and s.latest_value is not null and s.name !~ '='
              and (s.name like 'heldout/%' or s.name like 'task/%' or s.name = 'train/loss')
              and is_shown(s.name, v.tasks)
            -- of two scores of one task the later run's counts, and the own sweep's before another's
-           order by v.tasks is null, r.number"#,
+           order by v.tasks is null, v.number"#,
         runs,
     )
     .fetch_all(tx)

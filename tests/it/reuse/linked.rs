@@ -100,11 +100,7 @@ fn with_first(name: &str, first: &str, context: u32) -> String {
 async fn what_began_as_other_weights_is_trained_anew(db: PgPool) {
     let mut app = TestApp::new(db, 8).await;
     let own_data = |name: &str| {
-        with_first(name, "start", 64).replacen(
-            "path: general.jsonl, field: text",
-            "path: own.jsonl",
-            1,
-        )
+        with_first(name, "start", 64).replacen("{text: {path: general", "{text: {path: own", 1)
     };
     let (general, own) = ("general.jsonl", "own.jsonl");
     std::fs::copy(app.corpus.path().join(general), app.corpus.path().join(own)).unwrap();
