@@ -47,7 +47,7 @@ async fn two_controllers_and_a_deletion_leave_each_run_with_one_result(db: PgPoo
 
     let hold =
         "select run_id from run join sweep using (sweep_id) where name = 'one' for update of run";
-    let mut deletion = db.begin_with("begin").await.unwrap();
+    let mut deletion = app.app.store.begin().await.unwrap();
     sqlx::query(hold).execute(&mut *deletion).await.unwrap();
     assert_eq!(links(&prepared(&mut app, "two", &reusing("two")).await), [None; 4]);
     let states = async |app: &TestApp| {
