@@ -7,6 +7,7 @@ mod estimate;
 mod evaluate;
 mod fork;
 mod repin;
+mod reuse;
 mod sources;
 
 pub use fork::fork;
@@ -15,7 +16,7 @@ use std::collections::{HashMap, HashSet};
 
 use assay_api::expand::{self, Expansion, PlannedRun};
 use assay_api::sweep::{self, Timetable};
-use assay_api::view::{ApplyAnswer, ApplyRequest, FileError, PlanView, RunKind};
+use assay_api::view::{ApplyAnswer, ApplyRequest, FileError, PlanView};
 use assay_api::{KillPoint, SweepId, kill_point};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -31,7 +32,7 @@ use crate::store::sweep::Asked;
 
 use diff::{Change, Diff};
 use estimate::Estimate;
-use evaluate::Later;
+pub(crate) use evaluate::{Later, Weights};
 
 /// What apply would do.
 ///
@@ -59,8 +60,11 @@ async fn plan_runs(
         later = evaluate::missing(expansion, &stored, scored);
     }
     let diff = Diff::new(expansion, &stored, &later, request);
-    let estimate = Estimate::of(app, &app.store.db, expansion).await?;
-    Ok(diff.view(expansion, found.is_none(), sources::uses(expansion), &estimate))
+    let mut db = app.store.db.acquire().await?;
+    let trained = reuse::trained(&mut db, expansion).await?;
+    let estimate = Estimate::of(app, &mut *db, expansion).await?;
+    let uses = (sources::uses(expansion), &trained);
+    Ok(diff.view(expansion, found.is_none(), uses, &estimate))
 }
 
 /// What each of its times would do: a sweep of its own is new.
@@ -70,9 +74,13 @@ async fn plan_times(
     timetable: &Timetable,
 ) -> Result<PlanView, Error> {
     let diff = Diff::new(expansion, &[], &[], request);
-    let estimate = Estimate::of(app, &app.store.db, expansion).await?;
+    let mut db = app.store.db.acquire().await?;
+    let trained = reuse::trained(&mut db, expansion).await?;
+    let estimate = Estimate::of(app, &mut *db, expansion).await?;
+    drop(db);
     let (times, is_known) = calendar::times(app, (&expansion.name, timetable)).await?;
-    let plan = diff.view(expansion, !is_known, sources::uses(expansion), &estimate);
+    let uses = (sources::uses(expansion), &trained);
+    let plan = diff.view(expansion, !is_known, uses, &estimate);
     Ok(PlanView { schedule: Some(times), ..plan })
 }
 
@@ -159,6 +167,7 @@ async fn store_in(
     let scored = store::run::scored(&mut *tx, sweep).await?;
     let later = evaluate::missing(expansion, &stored, scored);
     let diff = Diff::new(expansion, &stored, &later, request);
+    let trained = reuse::trained(&mut *tx, expansion).await?;
     store_runs(&mut *tx, sweep, expansion, (&stored, &later)).await?;
     if wants_canaries(app, expansion) {
         store::canary::plan(&mut *tx, sweep).await?;
@@ -184,8 +193,8 @@ async fn store_in(
     }
     store::outbox::ended(&mut *tx, &[sweep]).await?;
     let estimate = Estimate::of(app, &mut *tx, expansion).await?;
-    let plan = diff.view(expansion, is_new, sources::uses(expansion), &estimate);
-    Ok((plan, sweep))
+    let uses = (sources::uses(expansion), &trained);
+    Ok((diff.view(expansion, is_new, uses, &estimate), sweep))
 }
 
 /// Parses and expands the file, looks at the files that it names, and pins its tasks.
@@ -268,6 +277,7 @@ async fn upsert(
         parallel: expansion.limits.parallel.map(u32::cast_signed),
         slot_ms_max: expansion.limits.slot_ms().map(u64::cast_signed),
         same_error_max: expansion.limits.same_error.map(u32::cast_signed),
+        reuse: expansion.reuse,
     };
     Ok(store::sweep::upsert(tx, &asked).await?)
 }
@@ -308,38 +318,15 @@ async fn store_runs(
         added.push(new);
         next += 1;
     }
-    let last = u32::try_from(expansion.runs.len()).expect("a sweep has at most 10,000 points");
+    let last = i32::try_from(expansion.runs.len()).expect("a sweep has at most 10,000 points");
     for (number, run) in (next..).zip(later) {
-        let places = (number, last, expansion.resources.priority);
+        let place = (number, last, expansion.resources.priority);
         let can_begin = run.needs.iter().all(|need| succeeded.contains(need));
-        added.push(scoring(run, places, can_begin));
+        added.push(run.run(place, can_begin, "queued by apply, to score what is trained"));
     }
     store::run::relabel(&mut *tx, &known).await?;
     store::run::insert(tx, sweep, &added).await?;
     Ok(())
-}
-
-/// Behind everything that trains.
-fn scoring(run: &Later, (number, order, priority): (i32, u32, i16), can_begin: bool) -> NewRun {
-    NewRun {
-        run_id: Uuid::now_v7(),
-        number,
-        point: run.point.clone(),
-        kind: diff::kind_word(RunKind::Evaluate),
-        label: run.label.clone(),
-        spec: serde_json::to_value(&run.spec).expect("specs are plain data"),
-        axes: serde_json::json!({}),
-        is_baseline: false,
-        slots: run.slots.cast_signed(),
-        shape: None,
-        queue_order: order.cast_signed(),
-        steps: diff::steps(&run.spec).cast_signed(),
-        needs: run.needs.clone(),
-        of_run_id: Some(run.of),
-        priority,
-        is_blocked: !can_begin,
-        origin: "queued by apply, to score what is trained".to_owned(),
-    }
 }
 
 /// A run of the file that has its row.

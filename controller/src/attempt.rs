@@ -103,11 +103,13 @@ async fn inputs(
     let extended = store::extension::of(&mut *tx, run).await?;
     let shorter = extended.as_ref().map(|earlier| earlier.of_run_id);
     let (mut data, mut begin_from, mut weights) = (BTreeMap::new(), None, Vec::new());
+    let mut base_key = None;
     match &spec {
         RunSpec::Prepare(_) => (),
         RunSpec::Train(train) => {
             data = datasets(train, &results)?;
             begin_from = base(train, &results, shorter);
+            base_key = base_run(&results, shorter).map(|base| base.fingerprint.clone());
         }
         RunSpec::Evaluate(EvaluateSpec { of, merge }) => {
             data = datasets(of, &results)?;
@@ -120,6 +122,7 @@ async fn inputs(
         point: asked.point,
         datasets: data,
         base: begin_from,
+        base_key,
         weights,
         extends,
         resume,
@@ -136,7 +139,8 @@ fn has_to_rehearse(answer: &StartAnswer) -> bool {
     from < CANARY_STEPS && CANARY_STEPS < spec.train.steps()
 }
 
-fn datasets(
+/// Each source's dataset, of a run that needs these results.
+pub(crate) fn datasets(
     train: &TrainSpec,
     results: &[NeededResult],
 ) -> Result<BTreeMap<String, DatasetInput>, Error> {
@@ -152,14 +156,19 @@ fn datasets(
     Ok(datasets)
 }
 
-/// What its model comes from. Another run that is needed as well is not meant: the shorter one that it
-/// goes on from, or itself where its weights are merged.
+/// What its model comes from.
 fn base(train: &TrainSpec, results: &[NeededResult], other: Option<Uuid>) -> Option<String> {
     if let Model::From(folder) = &train.model {
         return Some(folder.clone());
     }
+    base_run(results, other).map(|base| base.path.clone())
+}
+
+/// The run that its model comes from. Another run that is needed as well is not meant: the shorter one that
+/// it goes on from, or itself where its weights are merged.
+pub(crate) fn base_run(results: &[NeededResult], other: Option<Uuid>) -> Option<&NeededResult> {
     let mut trained = results.iter().filter(|result| result.kind == "train");
-    trained.find(|result| Some(result.run_id) != other).map(|result| result.path.clone())
+    trained.find(|result| Some(result.run_id) != other)
 }
 
 /// The weights of a run, alone or merged with those that it was trained from.
@@ -186,7 +195,7 @@ fn scored_weights(
 fn earlier(found: &store::extension::Earlier) -> Result<Option<Earlier>, Error> {
     let spec = serde_json::from_value(found.spec.clone()).map_err(anyhow::Error::from)?;
     let RunSpec::Train(TrainSpec { train, .. }) = spec else { return Ok(None) };
-    let run = RunId(found.of_run_id);
+    let run = RunId(found.trained_by);
     let path = layout::checkpoint(run, found.attempt.unsigned_abs(), found.step.unsigned_abs());
     Ok(Some(Earlier { path, tokens: train.tokens, decay_steps: train.lr.decay_steps }))
 }

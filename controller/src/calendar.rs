@@ -6,7 +6,7 @@
 
 mod hand;
 
-pub(crate) use hand::put;
+pub(crate) use hand::{put, times};
 pub use hand::{list, pause, remove, resume, run_now, show};
 
 use assay_api::sweep::{Overlap, renamed, unscheduled};

@@ -54,12 +54,26 @@ fn finished(source: &Source) -> Result<TrainSpec, Error> {
             source.kind
         )));
     };
+    same_name(source)?;
     match (source.state.as_str(), source.outcome.as_deref()) {
         ("done", Some("succeeded")) => Ok(spec),
         (state, outcome) => Err(Error::Conflict(format!(
             "the run is {state}{}: only one that succeeded can be extended",
             outcome.map_or_else(String::new, |outcome| format!(" ({outcome})")),
         ))),
+    }
+}
+
+/// A checkpoint is gone on from by a run that says the same of what it began as.
+fn same_name(source: &Source) -> Result<(), Error> {
+    match (&source.reused, &source.reused_model) {
+        (Some(original), Some(model)) if source.spec.get("model") != Some(model) => {
+            Err(Error::Conflict(format!(
+                "it is reused from {original}, whose file gives the run that both began as another name: \
+                 extend {original}, or give it that name in a new sweep"
+            )))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -6,6 +6,7 @@ mod explain;
 mod observe;
 mod perform;
 mod reachable;
+mod reuse;
 
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ use explain::{Explained, explain};
 use observe::{observe, world_of};
 use perform::perform;
 use reachable::Reachable;
+use reuse::Keys;
 
 /// Nothing depends on being woken: this often the world is looked at anyway.
 const POLL: Duration = Duration::from_secs(1);
@@ -45,6 +47,7 @@ const DRAIN_POLL: Duration = Duration::from_millis(100);
 #[derive(Debug, Default)]
 pub struct Memory {
     reachable: Reachable,
+    keys: Keys,
 }
 
 /// What one activation did.
@@ -125,7 +128,9 @@ pub async fn activate(app: &App, memory: &mut Memory) -> anyhow::Result<Activati
     };
     let rows = {
         let mut tx = store::snapshot(&app.store.db).await?;
-        world::load(&mut tx, &app.pools.ids()).await.context("cannot read the runs")?
+        let rows = world::load(&mut tx, &app.pools.ids()).await.context("cannot read the runs")?;
+        let originals = reuse::originals(&mut tx, &rows, &mut memory.keys).await;
+        Rows { originals: originals.context("cannot look for results")?, ..rows }
     };
     let reports_since = memory.reachable.since(rows.now, app.lease_ms);
     let sights = observe(app, &rows).await;
@@ -171,14 +176,22 @@ async fn commit(
     for sweep in &plan.pauses {
         pause(&mut tx, Uuid::from_u128(sweep.0)).await?;
     }
+    let linked = reuse::hold(&mut tx, rows, plan).await?;
     let mut written = 0;
     let mut moved = Vec::new();
     for ((id, event), Explained { told, output }) in plan.steps.iter().zip(explained) {
         let found = &rows.runs[id];
+        let original = linked.get(id);
+        if *event == Event::Reuse && original.is_none() {
+            continue;
+        }
         if world::commit(&mut tx, rows.now, found, told).await? {
             written += 1;
             moved.push(SweepId(Uuid::from_u128(found.run.spec.sweep.0)));
             info!(run.id = %Uuid::from_u128(id.0), "{}: {event}", found.run.spec.name);
+            if let Some(original) = original {
+                reuse::link(&mut tx, RunId(Uuid::from_u128(id.0)), *original).await?;
+            }
             if let Some(attempt) = event.attempt().filter(|_| !output.is_empty()) {
                 let key = key(*id, attempt);
                 let number = key.attempt.cast_signed();

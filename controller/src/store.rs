@@ -20,6 +20,7 @@ pub mod login;
 pub mod note;
 pub mod outbox;
 pub mod report;
+pub mod reuse;
 pub mod rollup;
 pub mod run;
 pub mod schedule;

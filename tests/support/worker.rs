@@ -1,6 +1,8 @@
 //! A worker that speaks like a real one, one message at a time.
 
 use assay_api::InstanceId;
+use assay_api::result_key::recorded_key;
+use assay_api::spec::RunSpec;
 use assay_api::worker::{
     Finish, FinishRequest, FoundCheckpoint, HEADER_ATTEMPT, HEADER_RUN, MetricBatch, Progress,
     Report, ReportAnswer, ReportRequest, StartAnswer, StartRequest,
@@ -104,14 +106,27 @@ impl<'a> TestWorker<'a> {
         Err((status, body["error"].as_str().unwrap_or_default().to_owned()))
     }
 
-    /// Starts and succeeds, with a fingerprint that depends on what it is.
+    /// Starts and succeeds: data with its point for a fingerprint, all else with the key that a worker records.
     ///
     /// # Panics
     /// If the controller refuses.
     pub async fn succeed(&self) {
         let answer = self.start(&[]).await.expect("the attempt is current");
-        let path = format!("result/{}", self.key.run);
-        let finish = Finish::Succeeded { step: 16, path, fingerprint: answer.point, tokens: 4096 };
+        self.succeed_with(&answer).await;
+    }
+
+    /// Succeeds with what it was told to begin with.
+    ///
+    /// # Panics
+    /// If the controller refuses.
+    pub async fn succeed_with(&self, answer: &StartAnswer) {
+        let run = self.key.run;
+        let fingerprint = match &answer.spec {
+            RunSpec::Prepare(_) => answer.point.clone(),
+            RunSpec::Train(_) | RunSpec::Evaluate(_) => recorded_key(run, answer),
+        };
+        let path = format!("result/{run}");
+        let finish = Finish::Succeeded { step: 16, path, fingerprint, tokens: 4096 };
         self.finish(finish).await.expect("the attempt is current");
     }
 }

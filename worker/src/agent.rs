@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use assay_api::client::{Error, WorkerClient};
+use assay_api::result_key::recorded_key;
 use assay_api::spec::{EvaluateSpec, PrepareSpec, RunSpec, TrainSpec};
 use assay_api::worker::{
     CANARY_STEPS, DatasetInput, EXIT_PREEMPTED, Finish, FinishRequest, FoundCheckpoint, LogLevel,
@@ -18,7 +19,6 @@ use assay_api::{InstanceId, KillPoint, kill_point};
 use assay_trainer::checkpoint::{self, CheckpointError};
 use assay_trainer::data::{self, Dataset};
 use assay_trainer::{Inputs, Outcome, SEMANTICS, Shorter, TrainError};
-use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -253,7 +253,7 @@ fn train(
     Ok(match outcome {
         Outcome::Finished { step, checkpoint, tokens } => {
             let path = relative(&place.storage, &checkpoint);
-            let fingerprint = result_key(answer);
+            let fingerprint = recorded_key(place.attempt.run, answer);
             Some(Finish::Succeeded { step, path, fingerprint, tokens })
         }
         Outcome::Diverged { step, reason } => Some(Finish::Diverged { step, reason }),
@@ -313,7 +313,8 @@ fn score(
         .map_err(|error| place.failure(error, 0))?;
     Ok(match done {
         Some(step) => {
-            Some(Finish::Succeeded { step, path, fingerprint: result_key(answer), tokens: 0 })
+            let fingerprint = recorded_key(place.attempt.run, answer);
+            Some(Finish::Succeeded { step, path, fingerprint, tokens: 0 })
         }
         None if shared.wish() == Wish::CheckpointAndStop => {
             Some(Finish::Preempted { step: 0, pace: None })
@@ -339,17 +340,6 @@ fn greeting(spec: &TrainSpec, answer: &StartAnswer) -> String {
         env!("CARGO_PKG_VERSION"),
         host(),
     )
-}
-
-/// What the result depends on: the point, the data, and what the trainer makes of them.
-fn result_key(answer: &StartAnswer) -> String {
-    let mut hash = Sha256::new();
-    hash.update(answer.point.as_bytes());
-    for (name, input) in &answer.datasets {
-        hash.update(format!("\n{name} {}", input.fingerprint).as_bytes());
-    }
-    hash.update(format!("\nsemantics {SEMANTICS}").as_bytes());
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Hands over what is left and records the end.

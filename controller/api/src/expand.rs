@@ -53,6 +53,8 @@ pub struct Expansion {
     pub canary: Option<bool>,
     /// When it is applied again and again; none: once, now.
     pub schedule: Option<Timetable>,
+    /// What another sweep of the project has trained is not trained again.
+    pub reuse: bool,
     pub runs: Vec<PlannedRun>,
 }
 
@@ -126,6 +128,7 @@ pub fn expand(sweep: &Sweep, context: &Context) -> Result<Expansion, Vec<FileErr
         resources: sweep.resources.clone(),
         canary: sweep.canary,
         schedule: sweep.schedule.clone(),
+        reuse: sweep.reuse,
         runs,
     })
 }

@@ -52,6 +52,8 @@ pub struct Sweep {
     pub canary: Option<bool>,
     /// When it is applied again and again; none: once, now.
     pub schedule: Option<Timetable>,
+    /// What another sweep of the project has trained is not trained again.
+    pub reuse: bool,
     pub(crate) first: Vec<First>,
     pub(crate) base: Node,
     pub(crate) axes: Vec<Axis>,
@@ -112,8 +114,9 @@ const SWEEP: Keys = Keys {
         "limits",
         "canary",
         "schedule",
+        "reuse",
     ],
-    later: &["reuse", "evaluate", "project", "priority", "stop_early"],
+    later: &["evaluate", "project", "priority", "stop_early"],
 };
 const LIMITS: Keys =
     Keys { known: &["parallel", "epochs", "gpu_hours", "same_error"], later: &["hours"] };
@@ -150,6 +153,7 @@ fn read(text: &str, errors: &mut Errors) -> Option<Sweep> {
     if let (Some(_), Some(name)) = (file.entry("schedule"), &name) {
         timetable::check_name(&name.value, name.place, errors);
     }
+    let reuse = file.value("reuse", value::truth, errors);
     let Some(base) = file.entry("base").map(|entry| &entry.value) else {
         errors.add(root.place, "base", "no default for base: one whole run that the axes vary");
         return None;
@@ -177,6 +181,7 @@ fn read(text: &str, errors: &mut Errors) -> Option<Sweep> {
         limits,
         canary,
         schedule,
+        reuse: reuse.is_some_and(|reuse| reuse.value),
         first,
         base: base.clone(),
         axes,

@@ -83,6 +83,9 @@ pub struct StartAnswer {
     /// For a model `{run: …}`: the storage path of the checkpoint to begin from; for `{from: …}` its
     /// folder, which is absolute.
     pub base: Option<String>,
+    /// For a model `{run: …}`: the key of the result to begin from.
+    #[serde(default)]
+    pub base_key: Option<String>,
     /// For a run that evaluates: the weights that it scores, in a linear mean.
     pub weights: Vec<Weights>,
     /// For a run that extends another: where it begins, as long as nothing is resumed.
@@ -253,8 +256,8 @@ pub enum Finish {
         step: u64,
         /// Storage path of the final checkpoint (train) or of the dataset (prepare).
         path: String,
-        /// What the result depends on: the dataset's fingerprint (prepare), or the result key
-        /// (train).
+        /// What the result depends on: the dataset's fingerprint (prepare), or the key of what was
+        /// trained ([`crate::result_key`]).
         fingerprint: String,
         /// Tokens trained on, or tokens prepared.
         tokens: u64,

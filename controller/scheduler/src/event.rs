@@ -7,7 +7,7 @@ use crate::{Attempt, Cause, Time};
 /// `EX_TEMPFAIL`: how a worker exits that was asked to stop and saved a checkpoint.
 const EXIT_PREEMPTED: i32 = 75;
 
-/// Who may say what: the loop plans `Place`, `Lost`, `Gone`, `NeedEnded`, `NeedRetried` and, for a
+/// Who may say what: the loop plans `Place`, `Reuse`, `Lost`, `Gone`, `NeedEnded`, `NeedRetried` and, for a
 /// sweep that is paused with all that runs, `Preempt`; workers say `Start`, `Finish` and, by what
 /// they resume from or leave, `CheckpointAccepted`; people (and rules in their name) say the rest.
 /// Extending a lease is no event: the shell writes it down.
@@ -15,6 +15,8 @@ const EXIT_PREEMPTED: i32 = 75;
 pub enum Event {
     /// It gets its slots. The attempt is created once this is committed.
     Place,
+    /// Another run has its result, which is committed as its own with this.
+    Reuse,
     /// The worker spoke for the first time: from now on silence counts.
     Start { attempt: Attempt, lease_ends: Time },
     /// There is a new checkpoint to go on from: the budgets are filled again.
@@ -129,6 +131,7 @@ impl Event {
             | Self::Lost { attempt, .. }
             | Self::Gone { attempt } => Some(attempt),
             Self::Place
+            | Self::Reuse
             | Self::Cancel
             | Self::StopEarly
             | Self::Preempt
@@ -148,6 +151,7 @@ impl Event {
             Self::Preempt => Some(Cause::Preempted),
             Self::Cancel | Self::StopEarly | Self::NeedEnded => Some(Cause::Cancelled),
             Self::Place
+            | Self::Reuse
             | Self::Start { .. }
             | Self::CheckpointAccepted { .. }
             | Self::Gone { .. }
@@ -162,6 +166,7 @@ impl Event {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Place => "placed",
+            Self::Reuse => "reused",
             Self::Start { .. } => "started",
             Self::CheckpointAccepted { .. } => "checkpoint_accepted",
             Self::Finish { .. } => "finished",
@@ -228,6 +233,7 @@ impl fmt::Display for Event {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Place => to.write_str("the run was given its slots"),
+            Self::Reuse => to.write_str("the run has the result of another run"),
             Self::Start { attempt, .. } => write!(to, "attempt {attempt} started"),
             Self::CheckpointAccepted { attempt } => {
                 write!(to, "a checkpoint was accepted from attempt {attempt}")

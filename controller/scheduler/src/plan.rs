@@ -60,6 +60,7 @@ pub fn plan(world: &World) -> Plan {
     judge_leased(world, &mut plan);
     release_stopping(world, &mut plan);
     follow_needs(world, &mut plan);
+    reuse(world, &mut plan);
     place_queued(world, &mut plan);
     delete_unclaimed(world, &mut plan);
     plan
@@ -73,8 +74,11 @@ fn pause_failing(world: &World, plan: &mut Plan) {
 
 /// A sweep that a person paused waits for them anyway.
 fn note_spent(world: &World, plan: &mut Plan) {
-    let is_open =
-        |run: &&Run| matches!(run.standing.state, State::Queued { .. } | State::Leased { .. });
+    let is_open = |run: &&Run| match run.standing.state {
+        State::Queued { .. } => !world.is_reused(run),
+        State::Leased { .. } => true,
+        State::Stopping { .. } | State::Done { .. } => false,
+    };
     let open: BTreeSet<_> = world.runs.values().filter(is_open).map(|run| run.spec.sweep).collect();
     let is_spent = |id: &SweepId| {
         world.sweeps.get(id).is_some_and(|sweep| sweep.pause.is_none() && sweep.spent().is_some())
@@ -226,6 +230,12 @@ fn follow_needs(world: &World, plan: &mut Plan) {
             | State::Done { .. } => (),
         }
     }
+}
+
+/// What has been trained is not trained again.
+fn reuse(world: &World, plan: &mut Plan) {
+    let reused = world.runs.values().filter(|run| world.is_reused(run));
+    plan.steps.extend(reused.map(|run| (run.id, Event::Reuse)));
 }
 
 /// What no run lays claim to has ended and is accounted for, or is a leftover of a crash.

@@ -60,10 +60,11 @@ pub(crate) fn place_queued(world: &World, plan: &mut Plan) {
     }
 }
 
-/// Every queued run that still has a chance, by sweep, each in its place.
+/// Every queued run that still has a chance and no result, by sweep, each in its place.
 fn queues(world: &World) -> BTreeMap<SweepId, VecDeque<&Run>> {
     let hopeless = |run: &Run| world.needs_of(run.id).iter().any(Need::has_failed);
-    let is_queued = |run: &Run| matches!(run.standing.state, State::Queued { .. });
+    let is_queued =
+        |run: &Run| matches!(run.standing.state, State::Queued { .. }) && !world.is_reused(run);
     let mut queues: BTreeMap<SweepId, Vec<&Run>> = BTreeMap::new();
     for run in world.runs.values().filter(|run| is_queued(run) && !hopeless(run)) {
         queues.entry(run.spec.sweep).or_default().push(run);

@@ -123,6 +123,7 @@ impl Standing {
             (Queued { next, .. }, Event::Place) => {
                 to(Leased { attempt: next, placed_at: at, lease: None })
             }
+            (Queued { next, .. }, Event::Reuse) => to(Done { next, outcome: Succeeded }),
             (Queued { next, .. }, Event::Cancel) => to(Done { next, outcome: Cancelled }),
             (Queued { next, .. }, Event::NeedEnded) => to(Done { next, outcome: Cancelled }),
             (Queued { next, .. }, Event::StopEarly) => to(Done { next, outcome: StoppedEarly }),
@@ -303,6 +304,7 @@ impl fmt::Display for Attempt {
 fn refusal(event: Event) -> String {
     match event {
         Event::Place => "it cannot be placed".to_owned(),
+        Event::Reuse => "it cannot have the result of another run".to_owned(),
         Event::Start { attempt, .. } => format!("attempt {attempt} cannot start"),
         Event::CheckpointAccepted { attempt } => {
             format!("a checkpoint of attempt {attempt} cannot be accepted")

@@ -1,8 +1,8 @@
 //! Everything a decision may depend on. If it is not here, it cannot matter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Attempt, Exit, Obstacle, Outcome, Patience, Run, RunId, Time};
+use crate::{Attempt, Exit, Obstacle, Outcome, Patience, Run, RunId, State, Time};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SweepId(pub u128);
@@ -29,6 +29,8 @@ pub struct World {
     pub needs: BTreeMap<RunId, Vec<Need>>,
     /// The runs that queued ones of them wait for because they are of one shape. No entry: for none.
     pub canaries: BTreeMap<RunId, Canary>,
+    /// Those of them whose result another run has: they are not to be placed.
+    pub reusable: BTreeSet<RunId>,
     /// The sweeps of these runs.
     pub sweeps: BTreeMap<SweepId, Sweep>,
     pub pools: BTreeMap<PoolId, Pool>,
@@ -155,6 +157,15 @@ impl World {
     /// The shell loaded a run without its sweep.
     pub(crate) fn sweep_of(&self, run: &Run) -> Sweep {
         *self.sweeps.get(&run.spec.sweep).expect("a run is loaded with its sweep")
+    }
+
+    /// It ends with the result that another run has. A result needs no slots and no pool that answers; the
+    /// data that it is of is known once what the run needs has succeeded.
+    pub(crate) fn is_reused(&self, run: &Run) -> bool {
+        self.reusable.contains(&run.id)
+            && matches!(run.standing.state, State::Queued { .. })
+            && self.sweep_of(run).pause.is_none()
+            && self.needs_of(run.id).iter().all(Need::has_succeeded)
     }
 
     pub(crate) fn needs_of(&self, id: RunId) -> &[Need] {

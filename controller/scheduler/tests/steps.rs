@@ -15,23 +15,23 @@ const LEASE_ENDS: Time = Time(1_030_000);
 /// `end:` is stopping to be done. Budgets are full.
 const TABLE: [&str; 3] = [
     "
-    | what the loop says  | place  | vanished    | exit 1      | suspended     | gone              | need ended     | need retried |
-    | queued              | leased | -           | -           | -             | -                 | done:cancelled | -            |
-    | leased              | -      | again:infra | again:error | again:preempt | -                 | -              | -            |
-    | started             | -      | again:infra | again:error | again:preempt | -                 | -              | -            |
-    | again:error         | -      | -           | -           | -             | queued            | -              | -            |
-    | again:infra         | -      | -           | -           | -             | queued            | -              | -            |
-    | again:preempt       | -      | -           | -           | -             | queued            | -              | -            |
-    | end:succeeded       | -      | -           | -           | -             | done:succeeded    | -              | -            |
-    | end:diverged        | -      | -           | -           | -             | done:diverged     | -              | -            |
-    | end:failed          | -      | -           | -           | -             | done:failed       | -              | -            |
-    | end:cancelled       | -      | -           | -           | -             | done:cancelled    | -              | -            |
-    | end:stopped_early   | -      | -           | -           | -             | done:stopped_early| -              | -            |
-    | done:succeeded      | -      | -           | -           | -             | -                 | -              | -            |
-    | done:diverged       | -      | -           | -           | -             | -                 | -              | -            |
-    | done:failed         | -      | -           | -           | -             | -                 | -              | -            |
-    | done:cancelled      | -      | -           | -           | -             | -                 | -              | queued       |
-    | done:stopped_early  | -      | -           | -           | -             | -                 | -              | -            |
+    | what the loop says  | place  | reuse          | vanished    | exit 1      | suspended     | gone              | need ended     | need retried |
+    | queued              | leased | done:succeeded | -           | -           | -             | -                 | done:cancelled | -            |
+    | leased              | -      | -              | again:infra | again:error | again:preempt | -                 | -              | -            |
+    | started             | -      | -              | again:infra | again:error | again:preempt | -                 | -              | -            |
+    | again:error         | -      | -              | -           | -           | -             | queued            | -              | -            |
+    | again:infra         | -      | -              | -           | -           | -             | queued            | -              | -            |
+    | again:preempt       | -      | -              | -           | -           | -             | queued            | -              | -            |
+    | end:succeeded       | -      | -              | -           | -           | -             | done:succeeded    | -              | -            |
+    | end:diverged        | -      | -              | -           | -           | -             | done:diverged     | -              | -            |
+    | end:failed          | -      | -              | -           | -           | -             | done:failed       | -              | -            |
+    | end:cancelled       | -      | -              | -           | -           | -             | done:cancelled    | -              | -            |
+    | end:stopped_early   | -      | -              | -           | -           | -             | done:stopped_early| -              | -            |
+    | done:succeeded      | -      | -              | -           | -           | -             | -                 | -              | -            |
+    | done:diverged       | -      | -              | -           | -           | -             | -                 | -              | -            |
+    | done:failed         | -      | -              | -           | -           | -             | -                 | -              | -            |
+    | done:cancelled      | -      | -              | -           | -           | -             | -                 | -              | queued       |
+    | done:stopped_early  | -      | -              | -           | -           | -             | -                 | -              | -            |
     ",
     "
     | what its worker says | start   | checkpoint | success       | diverged     | crash       | bad data   | preempted     |
@@ -99,7 +99,7 @@ fn every_pair_is_decided() {
             }
         }
     }
-    assert_eq!(pairs, 16 * 19);
+    assert_eq!(pairs, 16 * 20);
 }
 
 #[test]
@@ -393,6 +393,7 @@ fn cells(line: &str) -> Vec<&str> {
 fn event(name: &str) -> Event {
     match name {
         "place" => Event::Place,
+        "reuse" => Event::Reuse,
         "vanished" => lost(ONE, Loss::Vanished),
         "exit 1" => lost(ONE, Loss::Ended(Exit::Code(1))),
         "suspended" => lost(ONE, Loss::Suspended),

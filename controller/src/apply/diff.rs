@@ -1,6 +1,6 @@
 //! What a file changes about the runs that are stored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use assay_api::RunId;
 use assay_api::expand::{Expansion, PlannedRun};
@@ -84,7 +84,7 @@ impl Diff {
         self,
         expansion: &Expansion,
         is_new: bool,
-        sources: Vec<SourceUse>,
+        (sources, trained): (Vec<SourceUse>, &HashSet<String>),
         estimate: &Estimate,
     ) -> PlanView {
         let count = |change| {
@@ -99,9 +99,11 @@ impl Diff {
             let runs = expansion.runs.iter().zip(&self.points);
             runs.filter(|(_, (change, ..))| *change == Change::Added).map(|(run, _)| run)
         };
+        let n_reused = new_runs().filter(|run| trained.contains(&run.point)).count();
+        let to_train = || new_runs().filter(|run| !trained.contains(&run.point));
         // 10,000 runs of 2^53 tokens are over 2^64
-        let tokens = new_runs().map(|run| tokens(&run.spec)).fold(0, u64::saturating_add);
-        let flops = new_runs().filter_map(PlannedRun::flops).sum();
+        let tokens = to_train().map(|run| tokens(&run.spec)).fold(0, u64::saturating_add);
+        let flops = to_train().filter_map(PlannedRun::flops).sum();
         PlanView {
             sweep: expansion.name.clone(),
             is_new,
@@ -109,9 +111,10 @@ impl Diff {
             kept,
             dropped,
             retried,
+            reused: u32::try_from(n_reused).expect("a sweep has at most 10,000 points"),
             tokens,
             flops,
-            hours: estimate.hours(new_runs()),
+            hours: estimate.hours(to_train()),
             sources,
             schedule: None,
             warnings: self.warnings,

@@ -18,7 +18,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
 /// Where attempts run, and how full it is there.
 #[utoipa::path(get, operation_id = "list_pools", path = "/pools", tag = "pools", responses((status = 200, body = [PoolView])))]
 async fn list(State(app): State<App>) -> Result<Json<Vec<PoolView>>, Error> {
-    let used = store::world::slots_used(&app.store.db).await?;
+    let used = store::run::slots_used(&app.store.db).await?;
     let of = |name: &str| used.get(name).copied().unwrap_or(0);
     Ok(Json(app.pools.each().map(|(_, pool)| pool.view(of(pool.name()))).collect()))
 }

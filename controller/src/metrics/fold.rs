@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 
 use crate::store::chunk::{self, FULL};
 use crate::store::report::{self, Pick};
-use crate::store::series::{self, Moved, Standing, Which};
+use crate::store::series::{self, Moved, Standing};
 use crate::store::{attempt, rollup};
 
 const ALL: (i64, i64) = (i64::MIN, i64::MAX);
@@ -30,7 +30,7 @@ enum Change {
 /// The database does not answer, or what it holds is damaged.
 pub async fn fold(tx: &mut PgConnection, run: RunId) -> anyhow::Result<()> {
     let mut reported: BTreeMap<(i64, i32), Vec<Chunk>> = BTreeMap::new();
-    for batch in report::tail(&mut *tx, &[run.0], Pick::All).await? {
+    for batch in report::tail(&mut *tx, Pick::All(run)).await? {
         reported.entry((batch.series_id, batch.attempt)).or_default().push(batch.unpack()?);
     }
     if !reported.is_empty() {
@@ -122,7 +122,7 @@ async fn roll_up(
     change: Change,
 ) -> anyhow::Result<()> {
     let ids: Vec<i64> = changed.keys().copied().collect();
-    let standing = series::standing(&mut *tx, Which::Ids(&ids)).await?;
+    let standing = series::standing(&mut *tx, &ids).await?;
     let start = |series: &Standing| {
         let step = changed[&series.series_id];
         series.levels.map_or(0, |levels| rebuilt_from(step, levels.narrowest))

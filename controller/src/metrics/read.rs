@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::store::report::{self, Batch, Pick};
-use crate::store::series::{self, Standing, Which};
+use crate::store::series::{self, Standing};
 use crate::store::{chunk, rollup, snapshot};
 
 /// A busy sweep sends the tail of each series; whoever missed more starts over.
@@ -39,15 +39,15 @@ pub async fn query(app: &App, query: &SeriesQuery) -> anyhow::Result<SeriesAnswe
     let limit = usize::try_from(query.buckets)?;
     // a fold between two statements would be read twice or not at all
     let mut tx = snapshot(&app.store.db).await?;
-    let found = series::standing(&mut *tx, Which::Named(&runs, &query.names)).await?;
-    let mut tails = tails(&mut tx, &runs, &found).await?;
+    let found = series::shown(&mut *tx, &runs, &query.names).await?;
+    let tails = tails(&mut tx, &found).await?;
     let (from, to) = (query.from.unwrap_or(0), query.to.unwrap_or(u64::MAX));
     let from = i64::try_from(from).unwrap_or(i64::MAX);
     let to = i64::try_from(to).unwrap_or(i64::MAX);
     let wanted = found.into_iter().filter_map(|series| {
         let latest = series.latest_step?;
         let range = (from, latest.min(to).saturating_add(1));
-        let tail = tails.remove(&series.series_id).unwrap_or_default();
+        let tail = tails.get(&series.series_id).cloned().unwrap_or_default();
         let width = width_for(range, limit);
         (range.0 < range.1).then_some(Wanted { series, range, width, tail })
     });
@@ -56,13 +56,9 @@ pub async fn query(app: &App, query: &SeriesQuery) -> anyhow::Result<SeriesAnswe
     Ok(SeriesAnswer { series })
 }
 
-async fn tails(
-    tx: &mut PgConnection,
-    runs: &[Uuid],
-    found: &[Standing],
-) -> anyhow::Result<BTreeMap<i64, Points>> {
+async fn tails(tx: &mut PgConnection, found: &[Standing]) -> anyhow::Result<BTreeMap<i64, Points>> {
     let ids: Vec<i64> = found.iter().map(|series| series.series_id).collect();
-    let batches = report::tail(tx, runs, Pick::Only(&ids)).await?;
+    let batches = report::tail(tx, Pick::Only(&ids)).await?;
     let chunks = by_series(batches)?.into_iter();
     Ok(chunks.map(|(id, chunks)| (id, merge(&chunks, (0, i64::MAX)))).collect())
 }
@@ -212,7 +208,7 @@ pub async fn changed(
         return Ok(Vec::new());
     }
     let ids: Vec<i64> = chunks.keys().copied().collect();
-    let found = series::standing(tx, Which::Ids(&ids)).await?;
+    let found = series::standing(tx, &ids).await?;
     let each = found.iter().map(|series| {
         let chunks = chunks.remove(&series.series_id).unwrap_or_default();
         answer(series, downsample(&merge(&chunks, (0, i64::MAX)), STREAM_BUCKETS))

@@ -80,6 +80,10 @@ fn in_words(rows: &Rows, sights: &Sights, id: scheduler::RunId, event: Event) ->
             let seen = sight.and_then(|seen| seen.get(&key(id, attempt)));
             Told { detail: seen.and_then(|seen| seen.told.clone()), ..told }
         }
+        Event::Reuse => {
+            let original = rows.originals.get(&id);
+            Told { reason: original.map(|of| format!("reused from {}", of.name)), ..told }
+        }
         Event::Place
         | Event::Start { .. }
         | Event::CheckpointAccepted { .. }

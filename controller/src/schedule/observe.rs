@@ -54,6 +54,7 @@ pub(super) fn world_of(app: &App, rows: &Rows, sights: &Sights, reports_since: T
         runs: rows.runs.iter().map(|(id, found)| (*id, found.run.clone())).collect(),
         needs: rows.needs.clone(),
         canaries: rows.canaries.clone(),
+        reusable: rows.originals.keys().copied().collect(),
         sweeps,
         pools: pools.collect(),
     }

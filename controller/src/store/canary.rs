@@ -83,8 +83,8 @@ pub async fn pass(tx: &mut PgConnection, run: RunId) -> Result<bool, sqlx::Error
     Ok(true)
 }
 
-/// A canary ended without an answer, and nobody will retry it by themselves: the next queued run of its
-/// shape takes its place, if there is one.
+/// A canary ended without an answer, and nobody will retry it by themselves (or what it would have trained
+/// was trained elsewhere): the next queued run of its shape takes its place, if there is one.
 ///
 /// # Errors
 /// The database does not answer.
@@ -184,7 +184,7 @@ pub async fn paces(
                 select sum(extract(epoch from a.ended_at - a.started_at)) from attempt a where a.run_id = r.run_id
             ), 0)::float8 as tokens_per_second
             from run r join sweep s using (sweep_id)
-            where r.shape = asked.shape and r.outcome = 'succeeded' and s.pool = $1
+            where r.shape = asked.shape and r.outcome = 'succeeded' and r.reused_run_id is null and s.pool = $1
             order by r.ended_at desc limit 1
          ) run on true
          left join lateral (

@@ -71,7 +71,7 @@ pub async fn holdings(tx: impl PgExecutor<'_>, sweep: SweepId) -> Result<Holding
     .await
 }
 
-/// Runs of other sweeps that need runs of this one, as people say them.
+/// Runs of other sweeps that need runs of this one or have their results, as people say them.
 ///
 /// # Errors
 /// The database does not answer.
@@ -82,8 +82,12 @@ pub async fn needed_by(
 ) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select distinct s.name || '/' || r.number as "name!"
-         from run needed join run_need n on n.needs_run_id = needed.run_id
-         join run r on r.run_id = n.run_id join sweep s on s.sweep_id = r.sweep_id
+         from run needed cross join lateral (
+            select n.run_id from run_need n where n.needs_run_id = needed.run_id
+            union all
+            select l.run_id from run l where l.reused_run_id = needed.run_id
+         ) other
+         join run r on r.run_id = other.run_id join sweep s on s.sweep_id = r.sweep_id
          where needed.sweep_id = $1 and r.sweep_id <> $1
          order by 1 limit $2"#,
         sweep.0,

@@ -40,7 +40,7 @@ pub async fn insert(
 }
 
 /// Every score that counts, also those that a later run found for its weights: at one step the later
-/// run's, and of its attempts the highest's.
+/// run's, its own sweep's before another's, and of its attempts the highest's.
 ///
 /// # Errors
 /// The database does not answer.
@@ -50,9 +50,11 @@ pub async fn of_run(
 ) -> Result<Vec<EvaluationView>, sqlx::Error> {
     let rows = sqlx::query!(
         "select distinct on (e.step, e.task, e.metric) e.step, e.task, e.metric, e.value, e.stderr, e.n
-         from evaluation e join attempt a using (run_id, attempt) join run r using (run_id)
-         where (r.run_id = $1 or r.of_run_id = $1) and e.step <= coalesce(a.visible_to, e.step)
-         order by e.step, e.task, e.metric, r.number desc, e.attempt desc",
+         from shown v join evaluation e on e.run_id = v.source_run_id
+         join attempt a on a.run_id = e.run_id and a.attempt = e.attempt
+         where v.run_id = $1 and e.step <= coalesce(a.visible_to, e.step)
+           and (v.tasks is null or e.task like 'heldout/%' or e.task = any(v.tasks))
+         order by e.step, e.task, e.metric, (v.tasks is null) desc, v.number desc, e.attempt desc",
         run.0,
     )
     .fetch_all(db)
@@ -115,6 +117,8 @@ pub async fn accept_checkpoint(
     Ok(news.is_some())
 }
 
+/// Also those of the run that trained for this one.
+///
 /// # Errors
 /// The database does not answer.
 pub async fn checkpoints(
@@ -123,7 +127,8 @@ pub async fn checkpoints(
 ) -> Result<Vec<CheckpointView>, sqlx::Error> {
     let rows = sqlx::query!(
         "select step, attempt, path, bytes, saved_at, is_accepted from checkpoint
-         where run_id = $1 order by attempt, step",
+         where run_id = (select coalesce(reused_run_id, run_id) from run where run_id = $1)
+         order by attempt, step",
         run.0,
     )
     .fetch_all(db)

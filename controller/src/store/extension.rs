@@ -8,6 +8,8 @@ use uuid::Uuid;
 #[derive(Clone, Debug)]
 pub struct Earlier {
     pub of_run_id: Uuid,
+    /// Who trained it, and has the checkpoint: itself, or the run that it is linked to.
+    pub trained_by: Uuid,
     pub number: i32,
     pub attempt: i32,
     pub step: i64,
@@ -19,8 +21,9 @@ pub struct Earlier {
 pub async fn of(db: impl PgExecutor<'_>, run: RunId) -> Result<Option<Earlier>, sqlx::Error> {
     sqlx::query_as!(
         Earlier,
-        "select e.of_run_id, r.number, e.attempt, e.step, r.spec
-         from extension e join run r on r.run_id = e.of_run_id where e.run_id = $1",
+        r#"select e.of_run_id, coalesce(r.reused_run_id, r.run_id) as "trained_by!", r.number, e.attempt,
+            e.step, r.spec
+         from extension e join run r on r.run_id = e.of_run_id where e.run_id = $1"#,
         run.0,
     )
     .fetch_optional(db)
@@ -39,6 +42,10 @@ pub struct Source {
     pub state: String,
     pub outcome: Option<String>,
     pub spec: serde_json::Value,
+    /// The run that it is linked to, and the model there: a checkpoint knows the run that it began as by
+    /// the name that the file gave that.
+    pub reused: Option<String>,
+    pub reused_model: Option<serde_json::Value>,
     pub axes: serde_json::Value,
     pub slots: i32,
     pub priority: i16,
@@ -53,10 +60,13 @@ pub async fn source(tx: impl PgExecutor<'_>, run: RunId) -> Result<Option<Source
     sqlx::query_as!(
         Source,
         r#"select r.sweep_id, s.name as sweep, s.file, r.number, r.label, r.kind, r.state, r.outcome, r.spec,
-            r.axes, r.slots, r.priority,
+            o.spec->'model' as reused_model, (
+                select os.name || '/' || o.number from sweep os where os.sweep_id = o.sweep_id
+            ) as reused, r.axes, r.slots, r.priority,
             (select max(number) from run o where o.sweep_id = r.sweep_id) as "number_max!",
             (select max(queue_order) from run o where o.sweep_id = r.sweep_id) as "queue_order_max!"
-         from run r join sweep s using (sweep_id) where r.run_id = $1"#,
+         from run r join sweep s using (sweep_id) left join run o on o.run_id = r.reused_run_id
+         where r.run_id = $1"#,
         run.0,
     )
     .fetch_optional(tx)
@@ -73,7 +83,9 @@ pub async fn kept(
     step: i64,
 ) -> Result<Option<i32>, sqlx::Error> {
     sqlx::query_scalar!(
-        "select attempt from checkpoint where run_id = $1 and step = $2 order by attempt desc limit 1",
+        "select attempt from checkpoint
+         where run_id = (select coalesce(reused_run_id, run_id) from run where run_id = $1) and step = $2
+         order by attempt desc limit 1",
         run.0,
         step,
     )

@@ -33,7 +33,7 @@ pub async fn insert(
     Ok(())
 }
 
-/// At most `limit` lines after `after`, oldest first.
+/// At most `limit` lines after `after`, oldest first: what the worker said that trained it, whose run it was.
 ///
 /// # Errors
 /// The database does not answer.
@@ -45,7 +45,8 @@ pub async fn page(
 ) -> Result<LogPage, sqlx::Error> {
     let rows = sqlx::query!(
         "select log_id, attempt, at, level, text from log_line
-         where run_id = $1 and $2 < log_id order by log_id limit $3",
+         where run_id = (select coalesce(reused_run_id, run_id) from run where run_id = $1) and $2 < log_id
+         order by log_id limit $3",
         run.0,
         after,
         limit,

@@ -117,25 +117,22 @@ struct Row {
     points: Vec<Vec<u8>>,
 }
 
-/// Which series of a run's tail.
+/// Which series.
 #[derive(Clone, Copy, Debug)]
 pub enum Pick<'a> {
-    All,
+    /// Of a run.
+    All(RunId),
     Only(&'a [i64]),
 }
 
-/// What is not folded yet of some runs, in the order it was reported.
+/// What is not folded yet of some series, in the order it was reported.
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn tail(
-    db: impl PgExecutor<'_>,
-    runs: &[Uuid],
-    pick: Pick<'_>,
-) -> Result<Vec<Batch>, sqlx::Error> {
-    let only = match pick {
-        Pick::All => None,
-        Pick::Only(series) => Some(series),
+pub async fn tail(db: impl PgExecutor<'_>, pick: Pick<'_>) -> Result<Vec<Batch>, sqlx::Error> {
+    let (run, only) = match pick {
+        Pick::All(run) => (Some(run.0), None),
+        Pick::Only(series) => (None, Some(series)),
     };
     // each row's arrays are read once, and only what is asked for is sent
     let rows = sqlx::query_as!(
@@ -148,9 +145,10 @@ pub async fn tail(
             from unnest(r.series_ids, r.points) as p (series_id, points)
             where $2::bigint[] is null or p.series_id = any($2)
          ) as picked
-         where a.run_id = any($1) and picked.points is not null
+         where a.run_id in (select $1::uuid union select run_id from series where series_id = any($2))
+           and picked.points is not null
          order by r.run_id, r.attempt, r.seq"#,
-        runs,
+        run,
         only,
     )
     .fetch_all(db)

@@ -2,6 +2,8 @@
 
 mod added;
 
+use std::collections::BTreeMap;
+
 use assay_api::{RunId, SweepId};
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
@@ -161,6 +163,24 @@ pub async fn needed_results(
     .await
 }
 
+/// Results of some runs.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn results(
+    db: impl PgExecutor<'_>,
+    runs: &[Uuid],
+) -> Result<Vec<NeededResult>, sqlx::Error> {
+    sqlx::query_as!(
+        NeededResult,
+        "select run_id, r.kind, r.point, r.spec, result.path, result.fingerprint, result.tokens
+         from run r join result using (run_id) where run_id = any($1)",
+        runs,
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// # Errors
 /// The database does not answer.
 pub async fn insert_result(
@@ -304,4 +324,19 @@ pub async fn ordered(db: impl PgExecutor<'_>, runs: &[Uuid]) -> Result<Vec<Order
     )
     .fetch_all(db)
     .await
+}
+
+/// Slots that are taken, by pool.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn slots_used(db: impl PgExecutor<'_>) -> Result<BTreeMap<String, u32>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select pool, sum(slots)::bigint as "used!" from run join sweep using (sweep_id)
+           where state in ('leased', 'stopping') and not is_held_back group by pool"#,
+    )
+    .fetch_all(db)
+    .await?;
+    let used = |used| u32::try_from(used).unwrap_or(u32::MAX);
+    Ok(rows.into_iter().map(|row| (row.pool, used(row.used))).collect())
 }

@@ -79,50 +79,66 @@ pub struct Standing {
     pub levels: Option<Levels>,
 }
 
-/// Which series.
-#[derive(Clone, Copy, Debug)]
-pub enum Which<'a> {
-    Named(&'a [Uuid], &'a [String]),
-    Ids(&'a [i64]),
-    /// Of these runs, all.
-    Of(&'a [Uuid]),
+struct Row {
+    series_id: i64,
+    run_id: Uuid,
+    name: String,
+    latest_step: Option<i64>,
+    narrowest: Option<i64>,
+    widest: Option<i64>,
+}
+
+impl From<Row> for Standing {
+    fn from(row: Row) -> Self {
+        let Row { series_id, run_id, name, latest_step, narrowest, widest } = row;
+        let levels = narrowest.zip(widest);
+        let levels = levels.map(|(narrowest, widest)| Levels { narrowest, widest });
+        Self { series_id, run_id: RunId(run_id), name, latest_step, levels }
+    }
 }
 
 /// By run and name.
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn standing(
-    db: impl PgExecutor<'_>,
-    which: Which<'_>,
-) -> Result<Vec<Standing>, sqlx::Error> {
-    let (runs, names, ids) = match which {
-        Which::Named(runs, names) => (Some(runs), Some(names), None),
-        Which::Ids(ids) => (None, None, Some(ids)),
-        Which::Of(runs) => (Some(runs), None, None),
-    };
-    let rows = sqlx::query!(
+pub async fn standing(db: impl PgExecutor<'_>, ids: &[i64]) -> Result<Vec<Standing>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
         "select series_id, run_id, name, latest_step, narrowest, widest from series
-         where ($1::uuid[] is null or run_id = any($1)) and ($2::text[] is null or name = any($2))
-           and ($3::bigint[] is null or series_id = any($3))
-         order by run_id, name",
-        runs,
-        names,
+         where series_id = any($1) order by run_id, name",
         ids,
     )
     .fetch_all(db)
     .await?;
-    let standing = rows.into_iter().map(|row| Standing {
-        series_id: row.series_id,
-        run_id: RunId(row.run_id),
-        name: row.name,
-        latest_step: row.latest_step,
-        levels: row
-            .narrowest
-            .zip(row.widest)
-            .map(|(narrowest, widest)| Levels { narrowest, widest }),
-    });
-    Ok(standing.collect())
+    Ok(rows.into_iter().map(Standing::from).collect())
+}
+
+/// What is shown as series of these runs. Those of a run that trained for another are both runs': they
+/// stand here twice, if both are asked for.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn shown(
+    db: impl PgExecutor<'_>,
+    runs: &[Uuid],
+    names: &[String],
+) -> Result<Vec<Standing>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select s.series_id, v.run_id as "run_id!", s.name, s.latest_step, s.narrowest, s.widest
+         from shown v
+         -- one by one, wherever statistics lag behind: read whole, the table has every series there ever was
+         cross join lateral (
+            select * from series where run_id = v.source_run_id and name = any($2) offset 0
+         ) s
+         where v.run_id = any($1) and not v.is_later and is_shown(s.name, v.tasks)
+         order by v.run_id, s.name"#,
+        runs,
+        names,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(Standing::from).collect())
 }
 
 /// What a series shows for itself after its points changed.
@@ -169,7 +185,9 @@ pub async fn names_of_sweep(
     sweep: SweepId,
 ) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar!(
-        "select distinct s.name from series s join run r using (run_id) where r.sweep_id = $1 order by 1",
+        "select distinct s.name
+         from shown v join series s on s.run_id = v.source_run_id
+         where v.run_id = any(array(select run_id from run where sweep_id = $1)) and is_shown(s.name, v.tasks) order by 1",
         sweep.0,
     )
     .fetch_all(db)
@@ -181,7 +199,11 @@ pub async fn names_of_sweep(
 /// # Errors
 /// The database does not answer.
 pub async fn names_of_run(db: impl PgExecutor<'_>, run: RunId) -> Result<Vec<String>, sqlx::Error> {
-    sqlx::query_scalar!("select name from series where run_id = $1 order by 1", run.0)
-        .fetch_all(db)
-        .await
+    sqlx::query_scalar!(
+        "select s.name from shown v join series s on s.run_id = v.source_run_id
+         where v.run_id = $1 and not v.is_later and is_shown(s.name, v.tasks) order by 1",
+        run.0,
+    )
+    .fetch_all(db)
+    .await
 }

@@ -21,6 +21,7 @@ pub struct Asked<'a> {
     /// Slots times milliseconds.
     pub slot_ms_max: Option<i64>,
     pub same_error_max: Option<i32>,
+    pub reuse: bool,
 }
 
 /// # Errors
@@ -44,12 +45,13 @@ pub async fn make_default_project(db: impl PgExecutor<'_>) -> Result<(), sqlx::E
 pub async fn upsert(tx: impl PgExecutor<'_>, asked: &Asked<'_>) -> Result<SweepId, sqlx::Error> {
     let id = sqlx::query_scalar!(
         "insert into sweep (sweep_id, project_id, name, file, folder, axes, pool, parallel, resources,
-                            slot_ms_max, same_error_max)
-         select $1, project_id, $3, $4, $5, $6, $7, $8, $9, $10, $11 from project where name = $2
+                            slot_ms_max, same_error_max, reuse)
+         select $1, project_id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 from project where name = $2
          on conflict (project_id, name) do update set
             file = excluded.file, folder = excluded.folder, axes = excluded.axes,
             resources = excluded.resources, parallel = excluded.parallel,
-            slot_ms_max = excluded.slot_ms_max, same_error_max = excluded.same_error_max, updated_at = now(), changed = change_id()
+            slot_ms_max = excluded.slot_ms_max, same_error_max = excluded.same_error_max,
+            reuse = excluded.reuse, updated_at = now(), changed = change_id()
          returning sweep_id",
         Uuid::now_v7(),
         DEFAULT_PROJECT,
@@ -62,6 +64,7 @@ pub async fn upsert(tx: impl PgExecutor<'_>, asked: &Asked<'_>) -> Result<SweepI
         asked.resources,
         asked.slot_ms_max,
         asked.same_error_max,
+        asked.reuse,
     )
     .fetch_one(tx)
     .await?;

@@ -137,14 +137,16 @@ pub async fn runs(tx: &mut PgConnection, which: Rows) -> Result<Vec<RunRow>, sql
         Rows::One(run) => (None, Some(run.0), 0, i64::MAX),
     };
     let rows = sqlx::query!(
-        "select run_id, number, kind, label, state, outcome, reason, waiting, attempt, step, steps, tokens,
-                phase, axes, is_baseline, priority, queued_at, started_at, ended_at
+        r#"select run_id, number, kind, label, state, outcome, reason, waiting, attempt, step, steps, tokens,
+                phase, axes, is_baseline, priority, queued_at, started_at, ended_at,
+                (select s.name || '/' || o.number from run o join sweep s using (sweep_id)
+                 where o.run_id = run.reused_run_id) as reused
          from run
          where ($1::uuid is null or sweep_id = $1) and ($2::uuid is null or run_id = $2)
            and ($3 <= changed and changed < $4 or exists (
                 -- its scores may come later, by a run of their own
                 select from run e where e.of_run_id = run.run_id and $3 <= e.changed and e.changed < $4))
-         order by number",
+         order by number"#,
         sweep,
         run,
         cursor,
@@ -182,6 +184,7 @@ pub async fn runs(tx: &mut PgConnection, which: Rows) -> Result<Vec<RunRow>, sql
             phase: row.phase,
             axes: serde_json::from_value(row.axes).unwrap_or_default(),
             is_baseline: row.is_baseline,
+            reused: row.reused,
             latest: latest.remove(&row.run_id).unwrap_or_default(),
             priority: row.priority,
             excluded: excluded.remove(&row.run_id),
@@ -202,13 +205,13 @@ async fn latest_values(
     runs: &[Uuid],
 ) -> Result<HashMap<Uuid, BTreeMap<String, f64>>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select coalesce(r.of_run_id, r.run_id) as "run_id!", s.name, s.latest_value as "value!"
-           from series s join run r using (run_id)
-           where (r.run_id = any($1) or r.of_run_id = any($1))
-             and s.latest_value is not null and s.name !~ '='
+        r#"select v.run_id as "run_id!", s.name, s.latest_value as "value!"
+           from shown v join series s on s.run_id = v.source_run_id
+           where v.run_id = any($1) and s.latest_value is not null and s.name !~ '='
              and (s.name like 'heldout/%' or s.name like 'task/%' or s.name = 'train/loss')
-           -- of two scores of one task the later run's counts
-           order by r.number"#,
+             and is_shown(s.name, v.tasks)
+           -- of two scores of one task the later run's counts, and the own sweep's before another's
+           order by v.tasks is null, v.number"#,
         runs,
     )
     .fetch_all(tx)

@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use super::attempt;
 use super::canary;
+use super::reuse::Original;
 use super::run::{self, Standing, Step};
 use super::sweep_use;
 
@@ -35,6 +36,8 @@ const NO_POOL: PoolId = PoolId(u16::MAX);
 pub struct Versioned {
     pub run: scheduler::Run,
     pub version: i64,
+    /// It trains, waits for no other run, and its sweep takes results that there are.
+    pub may_be_reused: bool,
     /// When the worker of its active attempt started.
     started_at: Option<Time>,
     pool: String,
@@ -49,6 +52,8 @@ pub struct Rows {
     pub runs: BTreeMap<scheduler::RunId, Versioned>,
     pub needs: BTreeMap<scheduler::RunId, Vec<scheduler::Need>>,
     pub canaries: BTreeMap<scheduler::RunId, scheduler::Canary>,
+    /// The runs whose results some of them can have; looked for by whoever plans.
+    pub originals: BTreeMap<scheduler::RunId, Original>,
     pub sweeps: BTreeMap<scheduler::SweepId, scheduler::Sweep>,
 }
 
@@ -199,7 +204,7 @@ pub async fn commit(
         run::unblock(&mut *tx, run).await?;
     }
     if let State::Done { outcome, .. } = after.state
-        && !matches!(outcome, Outcome::Succeeded | Outcome::Failed)
+        && outcome != Outcome::Failed
     {
         canary::hand_on(&mut *tx, run).await?;
     }
@@ -222,6 +227,7 @@ pub async fn commit(
         | Event::CheckpointAccepted { .. }
         | Event::Finish { .. }
         | Event::Lost { .. }
+        | Event::Reuse
         | Event::Cancel
         | Event::StopEarly
         | Event::Preempt
@@ -246,6 +252,7 @@ fn columns(
         matches!(told.event, Event::Place | Event::Retry | Event::Renew | Event::NeedRetried);
     let (cause, reason) = match told.event.cause() {
         _ if begins_anew => (None, None),
+        _ if told.event == Event::Reuse => (None, Some(text.to_owned())),
         Some(cause) if before != after.state => {
             (Some(cause.word().to_owned()), Some(text.to_owned()))
         }
@@ -301,21 +308,6 @@ pub async fn now(db: impl PgExecutor<'_>) -> Result<Time, sqlx::Error> {
     Ok(time(now))
 }
 
-/// Slots that are taken, by pool.
-///
-/// # Errors
-/// The database does not answer.
-pub async fn slots_used(db: impl PgExecutor<'_>) -> Result<BTreeMap<String, u32>, sqlx::Error> {
-    let rows = sqlx::query!(
-        r#"select pool, sum(slots)::bigint as "used!" from run join sweep using (sweep_id)
-           where state in ('leased', 'stopping') and not is_held_back group by pool"#,
-    )
-    .fetch_all(db)
-    .await?;
-    let used = |used| u32::try_from(used).unwrap_or(u32::MAX);
-    Ok(rows.into_iter().map(|row| (row.pool, used(row.used))).collect())
-}
-
 struct Row {
     run_id: Uuid,
     sweep_id: Uuid,
@@ -336,6 +328,7 @@ struct Row {
     last_error_step: Option<i64>,
     last_error_signature: Option<i64>,
     version: i64,
+    may_be_reused: bool,
     placed_at: Option<DateTime<Utc>>,
     started_at: Option<DateTime<Utc>>,
     lease_ends_at: Option<DateTime<Utc>>,
@@ -347,6 +340,7 @@ async fn lock(tx: impl PgExecutor<'_>, run: RunId) -> Result<Option<Versioned>, 
         r#"select r.run_id, r.sweep_id, s.name || '/' || r.number as "name!", s.pool, r.slots, r.priority,
             r.queue_order, r.state, r.attempt, r.not_before, r.stopping_since, r.outcome, r.cause, r.reason,
             r.tries_error, r.tries_infrastructure, r.last_error_step, r.last_error_signature, r.version,
+            s.reuse and r.kind = 'train' and r.state = 'queued' and not r.is_blocked as "may_be_reused!",
             a.placed_at as "placed_at?", a.started_at as "started_at?", a.lease_ends_at
          from run r join sweep s using (sweep_id)
          left join attempt a on a.run_id = r.run_id and a.attempt = r.attempt
@@ -385,6 +379,7 @@ pub async fn load(
         select r.run_id, r.sweep_id, s.name || '/' || r.number as "name!", s.pool, r.slots, r.priority,
             r.queue_order, r.state, r.attempt, r.not_before, r.stopping_since, r.outcome, r.cause, r.reason,
             r.tries_error, r.tries_infrastructure, r.last_error_step, r.last_error_signature, r.version,
+            s.reuse and r.kind = 'train' and r.state = 'queued' and not r.is_blocked as "may_be_reused!",
             a.placed_at as "placed_at?", a.started_at as "started_at?", a.lease_ends_at
          from picked
          -- one by one, wherever statistics lag behind: read whole, the table has every run there ever was
@@ -402,8 +397,9 @@ pub async fn load(
         .collect();
     let ids: Vec<Uuid> = runs.keys().map(|id| Uuid::from_u128(id.0)).collect();
     let sweeps = limit::sweeps(&mut *tx, &ids, (now, &runs)).await?;
-    let needs = needs(&mut *tx, &ids).await?;
-    Ok(Rows { now, needs, canaries: canary::waited_for(&mut *tx, &ids).await?, sweeps, runs })
+    let (needs, canaries) =
+        (needs(&mut *tx, &ids).await?, canary::waited_for(&mut *tx, &ids).await?);
+    Ok(Rows { now, needs, canaries, originals: BTreeMap::new(), sweeps, runs })
 }
 
 async fn needs(
@@ -448,8 +444,8 @@ fn versioned(row: Row, pools: Option<&BTreeMap<String, PoolId>>) -> Versioned {
     let standing = scheduler::Standing { state: state(&row), tries: tries(&row) };
     let run = scheduler::Run { id, spec, standing };
     let started_at = standing.state.attempt().and(row.started_at).map(time);
-    let Row { version, pool, cause, reason, .. } = row;
-    Versioned { run, version, started_at, pool, cause, reason }
+    let Row { version, may_be_reused, pool, cause, reason, .. } = row;
+    Versioned { run, version, may_be_reused, started_at, pool, cause, reason }
 }
 
 fn state(row: &Row) -> State {

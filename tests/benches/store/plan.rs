@@ -1,6 +1,6 @@
 //! The scheduler alone: one plan over a world of 100,000 queued runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use assay_scheduler::{
@@ -54,6 +54,7 @@ fn world() -> World {
         runs: runs.map(|run| (run.id, run)).collect(),
         needs: BTreeMap::new(),
         canaries: BTreeMap::new(),
+        reusable: BTreeSet::new(),
         sweeps: (0..SWEEPS).map(sweep).collect(),
         pools: BTreeMap::from([(PoolId(0), pool)]),
     }

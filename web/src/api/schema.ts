@@ -1145,8 +1145,8 @@ export interface components {
         /** @description How an attempt ended, as the worker records it. */
         Finish: {
             /**
-             * @description What the result depends on: the dataset's fingerprint (prepare), or the result key
-             *     (train).
+             * @description What the result depends on: the dataset's fingerprint (prepare), or the key of what was
+             *     trained ([`crate::result_key`]).
              */
             fingerprint: string;
             /** @enum {string} */
@@ -1424,11 +1424,17 @@ export interface components {
             points: components["schemas"]["PointChange"][];
             /** Format: int32 */
             retried: number;
+            /**
+             * Format: int32
+             * @description Added runs that another sweep has trained, if their data is as it was when it was last prepared:
+             *     with `reuse` they are not trained again.
+             */
+            reused: number;
             sources: components["schemas"]["SourceUse"][];
             sweep: string;
             /**
              * Format: int64
-             * @description Of the added train runs.
+             * @description Of the added train runs, also those.
              */
             tokens: number;
             warnings: string[];
@@ -1603,6 +1609,11 @@ export interface components {
             queued_at: string;
             /** @description Why it ended or stops, in a sentence. */
             reason?: string | null;
+            /**
+             * @description The run of another sweep that trained it, as people say it: `lr-and-mix/17`. Its points and scores
+             *     are shown here.
+             */
+            reused?: string | null;
             run_id: components["schemas"]["RunId"];
             /** Format: date-time */
             started_at?: string | null;
@@ -1737,6 +1748,8 @@ export interface components {
              *     folder, which is absolute.
              */
             base?: string | null;
+            /** @description For a model `{run: …}`: the key of the result to begin from. */
+            base_key?: string | null;
             /** @description For a train run: each source's dataset. */
             datasets: {
                 [key: string]: components["schemas"]["DatasetInput"];

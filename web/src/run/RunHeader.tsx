@@ -77,13 +77,21 @@ function Facts({ run }: { run: RunView }) {
       </Fact>
       <Fact name="Tokens">{short(run.tokens)}</Fact>
       {run.priority !== 0 && <Fact name="Priority">{run.priority}</Fact>}
-      <Fact name="Attempt">{run.attempt === 0 ? 'none yet' : run.attempt}</Fact>
+      {run.reused ? (
+        <Fact name="Reused from">
+          <Link href={`/sweeps/${run.reused}`}>{run.reused}</Link>
+        </Fact>
+      ) : (
+        <Fact name="Attempt">{run.attempt === 0 ? 'none yet' : run.attempt}</Fact>
+      )}
       <Fact name="Queued">
         <span title={clock(run.queued_at)}>{ago(run.queued_at, now)}</span>
       </Fact>
-      <Fact name={run.ended_at ? 'Ran for' : 'Runs for'}>
-        {run.started_at ? duration((end - Date.parse(run.started_at)) / 1000) : 'not started'}
-      </Fact>
+      {!run.reused && (
+        <Fact name={run.ended_at ? 'Ran for' : 'Runs for'}>
+          {run.started_at ? duration((end - Date.parse(run.started_at)) / 1000) : 'not started'}
+        </Fact>
+      )}
       {run.extends && (
         <Fact name="Extends">
           <Link href={`/sweeps/${run.sweep}/${run.extends.number}`}>#{run.extends.number}</Link> from step{' '}

@@ -95,8 +95,9 @@ function Summary({ plan }: { plan: PlanView }) {
     [`${plan.kept} kept`, 'nothing trained again'],
     [`${plan.dropped} dropped`, 'no longer in the file'],
     [`${plan.retried} retried`, ''],
+    [`${plan.reused} reused`, 'of those added, if their data is as it was'],
     ...(plan.added === 0 ? [] : cost(plan)),
-  ].filter(([head]) => !/^0 (kept|dropped|retried)$/.test(head));
+  ].filter(([head]) => !/^0 (kept|dropped|retried|reused)$/.test(head));
   return (
     <>
       <ul className="summary panel">

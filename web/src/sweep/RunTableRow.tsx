@@ -73,6 +73,11 @@ function Cell({ column, run, baseline, look, sweep }: Props & { column: Column }
             #{run.number}
           </Link>
           {run.is_baseline && <span className="tag">baseline</span>}
+          {run.reused && (
+            <span className="tag" title={`Trained as ${run.reused}, and not again`}>
+              reused
+            </span>
+          )}
           {run.excluded && (
             <span className="tag" title={run.excluded.because}>
               excluded

@@ -47,5 +47,5 @@ pub use watcher::{
     Inputs, Measurement, Outcome, Phase, Saved, Shorter, Stepped, TrainError, Watcher,
 };
 
-/// Counts changes that give the same spec another result. Part of a result's key.
-pub const SEMANTICS: u32 = 1;
+/// Raised there with every change in here that gives the same spec another result.
+pub use assay_api::result_key::SEMANTICS;

@@ -34,7 +34,10 @@ pub struct PlanView {
     /// No longer in the file: left alone, or cancelled with `prune`.
     pub dropped: u32,
     pub retried: u32,
-    /// Of the added train runs.
+    /// Added runs that another sweep has trained, if their data is as it was when it was last prepared:
+    /// with `reuse` they are not trained again.
+    pub reused: u32,
+    /// Of the added runs that are to be trained.
     pub tokens: u64,
     pub flops: f64,
     /// Wall-clock hours of the added train runs on all slots of the pool, by how runs or canaries of their

@@ -41,6 +41,10 @@ pub struct RunRow {
     pub axes: BTreeMap<String, serde_json::Value>,
     /// The base as written.
     pub is_baseline: bool,
+    /// The run of another sweep that trained it, as people say it: `lr-and-mix/17`. Its points and scores
+    /// are shown here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reused: Option<String>,
     /// The value at the end (so far) of each series that the table ranks by.
     pub latest: BTreeMap<String, f64>,
     /// Higher goes first in the queue.

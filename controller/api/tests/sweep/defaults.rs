@@ -38,6 +38,16 @@ fn a_run_of_ten_million_tokens_gets_every_default() {
 }
 
 #[test]
+fn reuse_is_asked_for_and_trains_nothing_else() {
+    let text = file("grid", "tokens: 1M, lr: {peak: 1e-3}", "seed: [1, 2]");
+    let plain = expansion(&text);
+    let reusing = expansion(&format!("{text}reuse: true\n"));
+    assert_eq!((plain.reuse, reusing.reuse), (false, true));
+    assert!(!expansion(&format!("{text}reuse: false\n")).reuse);
+    assert_eq!(plain.runs, reusing.runs);
+}
+
+#[test]
 fn a_batch_is_at_most_half_a_million_tokens() {
     let spec = only("tokens: 10G, context: 1000, lr: {peak: 1e-3}");
     assert_eq!(spec.train.batch, 512_000);

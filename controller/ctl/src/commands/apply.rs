@@ -193,6 +193,12 @@ pub(super) fn show(plan: &PlanView) -> String {
             words::amount(plan.flops)
         ));
     }
+    if plan.reused > 0 {
+        text.push_str(&format!(
+            "to reuse: {} of them have been trained already, and are not trained again if their data is as it was\n",
+            plan.reused
+        ));
+    }
     if !plan.sources.is_empty() {
         let mut table = Table::new(&["source", ">bytes", ">tokens", ">epochs"]);
         for source in &plan.sources {

@@ -1,6 +1,6 @@
 //! Runs, worlds and plans in few words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use assay_scheduler::{
     Action, Attempt, AttemptSeen, Cause, Event, Exit, Loss, Need, Observed, Obstacle, Outcome,
@@ -114,6 +114,7 @@ pub(crate) fn world(capacity: u32) -> World {
         runs: BTreeMap::new(),
         needs: BTreeMap::new(),
         canaries: BTreeMap::new(),
+        reusable: BTreeSet::new(),
         sweeps: BTreeMap::from([(OLD_SWEEP, sweep_of(1)), (NEW_SWEEP, sweep_of(2))]),
         pools: BTreeMap::from([(LOCAL, pool("local", capacity))]),
     }
@@ -121,6 +122,7 @@ pub(crate) fn world(capacity: u32) -> World {
 
 pub(crate) trait Build {
     fn with(self, fixture: Fixture) -> Self;
+    fn reusing(self, id: u128) -> Self;
     fn with_sweep(self, id: SweepId, sweep: Sweep) -> Self;
     fn with_pool(self, id: PoolId, pool: Pool) -> Self;
     fn seeing(self, id: u128, seen: AttemptSeen) -> Self;
@@ -130,6 +132,10 @@ impl Build for World {
     fn with(mut self, fixture: Fixture) -> Self {
         self.needs.insert(fixture.run.id, fixture.needs);
         self.runs.insert(fixture.run.id, fixture.run);
+        self
+    }
+    fn reusing(mut self, id: u128) -> Self {
+        self.reusable.insert(RunId(id));
         self
     }
     fn with_sweep(mut self, id: SweepId, sweep: Sweep) -> Self {

@@ -2,6 +2,7 @@
 
 mod fixtures;
 mod limits;
+mod reuse;
 
 use assay_scheduler::{
     Attempt, AttemptSeen, Canary, Cause, Event, Exit, Loss, Observed, Obstacle, Outcome, Patience,

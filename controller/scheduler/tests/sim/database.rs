@@ -19,6 +19,8 @@ pub(crate) struct Database {
     pub(crate) sweeps: BTreeMap<SweepId, Sweep>,
     /// Attempts whose worker was let in.
     started: BTreeSet<(RunId, Attempt)>,
+    /// Runs whose result another run has, of which this world knows no more.
+    pub(crate) trained_elsewhere: BTreeSet<RunId>,
     last_heard: BTreeMap<(RunId, Attempt), Time>,
     pub(crate) ledger: Ledger,
     /// Kinds of steps that were taken.
@@ -70,6 +72,7 @@ impl Database {
             rows,
             sweeps,
             started: BTreeSet::new(),
+            trained_elsewhere: BTreeSet::new(),
             last_heard: BTreeMap::new(),
             ledger: Ledger::default(),
             happened: BTreeSet::new(),
@@ -109,7 +112,18 @@ impl Database {
             .iter()
             .map(|(id, sweep)| (*id, self.ledger.of_sweep(*id, *sweep, active(), self.now)));
         let (sweeps, pools) = (sweeps.collect(), BTreeMap::new());
-        World { now, reports_since, runs, needs, canaries: BTreeMap::new(), sweeps, pools }
+        let reusable = self.trained_elsewhere.iter().filter(|id| runs.contains_key(id));
+        let reusable = reusable.copied().collect();
+        World {
+            now,
+            reports_since,
+            runs,
+            needs,
+            canaries: BTreeMap::new(),
+            reusable,
+            sweeps,
+            pools,
+        }
     }
 
     fn needs(&self, row: &Row) -> Vec<Need> {
@@ -195,10 +209,12 @@ impl Database {
     /// What must hold when the loop moves a run.
     fn check_before(&self, id: RunId, event: Event) {
         let seed = self.seed;
-        if event == Event::Place {
+        if matches!(event, Event::Place | Event::Reuse) {
             let needs = &self.rows[&id].needs;
             let is_ready = |id: &RunId| self.outcome(*id) == Some(Outcome::Succeeded);
             assert!(needs.iter().all(is_ready), "seed {seed}: {id:?} placed before its needs");
+            let is_trained = self.trained_elsewhere.contains(&id);
+            assert!(event == Event::Place || is_trained, "seed {seed}: {id:?} has no result");
         }
         if let Event::Lost { attempt, how: Loss::LeaseExpired } = event {
             let silent_since = self.last_heard[&(id, attempt)].max(self.reports_since);
@@ -229,6 +245,7 @@ impl Row {
         if matches!(event, Event::Finish { how: Finish::Success, .. }) {
             self.has_result |= !is_decided(before.state);
         }
+        self.has_result |= event == Event::Reuse;
         if event == Event::NeedEnded {
             self.cancelled_for_need = true;
         } else if matches!(event, Event::Retry | Event::NeedRetried) {

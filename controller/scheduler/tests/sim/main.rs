@@ -62,12 +62,13 @@ fn safe_under_faults_and_live_without_them() {
         happened.append(&mut sim.database.happened);
     }
     // A simulation in which nothing happens finds nothing.
-    let kinds = ["placed", "started", "checkpoint_accepted", "finished", "gone", "retried"]
-        .into_iter()
-        .chain(["cancelled", "stopped_early", "preempted", "need_ended", "need_retried"])
-        .chain(["expired", "never started", "vanished", "suspended", "exited", "killed"])
-        .chain(["outranked", "out of time", "stuck", "node lost"])
-        .chain(["sweep paused", "time used"]);
+    let kinds =
+        ["placed", "reused", "started", "checkpoint_accepted", "finished", "gone", "retried"]
+            .into_iter()
+            .chain(["cancelled", "stopped_early", "preempted", "need_ended", "need_retried"])
+            .chain(["expired", "never started", "vanished", "suspended", "exited", "killed"])
+            .chain(["outranked", "out of time", "stuck", "node lost"])
+            .chain(["sweep paused", "time used"]);
     assert_eq!(happened, kinds.collect());
 }
 
@@ -201,7 +202,11 @@ impl Sim {
             2 => Event::StopEarly,
             3 | 4 => Event::Preempt,
             5..9 => Event::Retry,
-            9 | 10 => {
+            9 => {
+                self.database.trained_elsewhere.insert(id);
+                return;
+            }
+            10 | 11 => {
                 let sweep = self.database.sweeps.get_mut(&sweep_id).expect("known sweep");
                 sweep.pause = match self.random.below(3) {
                     0 => None,
@@ -239,10 +244,14 @@ impl Sim {
         for (id, event) in &plan.steps {
             let run = &world.runs[id];
             let is_known = matches!(world.pools[&run.spec.pool].observed, Observed::Known(_));
-            let needs_no_pool = matches!(event, Event::NeedEnded | Event::NeedRetried);
+            let needs_no_pool =
+                matches!(event, Event::Reuse | Event::NeedEnded | Event::NeedRetried);
             assert!(is_known || needs_no_pool, "seed {seed}: {event:?} in an unknown pool");
-            let is_paused = *event == Event::Place && world.sweeps[&run.spec.sweep].pause.is_some();
+            let is_new = matches!(event, Event::Place | Event::Reuse);
+            let is_paused = is_new && world.sweeps[&run.spec.sweep].pause.is_some();
             assert!(!is_paused, "seed {seed}: placed while paused");
+            let is_trained = world.reusable.contains(id);
+            assert!(*event != Event::Place || !is_trained, "seed {seed}: trained again: {run:?}");
         }
         for action in &plan.actions {
             let key = (action.run, action.attempt);
