@@ -25,6 +25,7 @@ mod remarks;
 mod repin;
 mod reuse;
 mod schedule;
+mod schedules;
 mod states;
 mod transaction;
 mod webhooks;

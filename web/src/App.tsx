@@ -7,6 +7,7 @@ import { toggleTheme, useTheme } from './lib/theme';
 import { LoginPage } from './pages/LoginPage';
 import { PoolsPage } from './pages/PoolsPage';
 import { RunPage } from './pages/RunPage';
+import { SchedulesPage } from './pages/SchedulesPage';
 import { SweepPage } from './pages/SweepPage';
 import { SweepsPage } from './pages/SweepsPage';
 import { Empty, Failed, Loading } from './ui/Notice';
@@ -27,6 +28,7 @@ export function App() {
             <Switch>
               <Route path="/" component={SweepsPage} />
               <Route path="/pools" component={PoolsPage} />
+              <Route path="/schedules" component={SchedulesPage} />
               <Route path="/submit" component={SubmitPage} />
               <Route path="/sweeps/:name/:number">
                 {({ name, number }) => <RunPage key={`${name}/${number}`} sweep={name} number={Number(number)} />}
@@ -79,6 +81,7 @@ function TopBar() {
   const [isSubmit] = useRoute('/submit');
   const [isHome] = useRoute('/');
   const [isPools] = useRoute('/pools');
+  const [isSchedules] = useRoute('/schedules');
   const next = useTheme() === 'dark' ? 'light' : 'dark';
   return (
     <header className="topbar">
@@ -91,6 +94,9 @@ function TopBar() {
         </Link>
         <Link href="/pools" aria-current={isPools ? 'page' : undefined}>
           Pools
+        </Link>
+        <Link href="/schedules" aria-current={isSchedules ? 'page' : undefined}>
+          Schedules
         </Link>
         <Link href="/submit" aria-current={isSubmit ? 'page' : undefined}>
           Submit

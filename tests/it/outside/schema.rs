@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{outside, root};
 
 /// Bad files that a schema cannot tell from good ones, and why.
-const MEANT: [&[&str]; 5] = [
+const MEANT: [&[&str]; 6] = [
     // what YAML has taken away or made of it
     &["nul-escape", "quoted-number", "tag"],
     // names that have to be somewhere else in the file, or in a run
@@ -59,6 +59,16 @@ const MEANT: [&[&str]; 5] = [
         "model-folder",
         "of-base-wrong",
         "range-in-grid",
+    ],
+    // what a word of a timetable says
+    &[
+        "schedule-minute",
+        "schedule-never",
+        "schedule-range",
+        "schedule-step",
+        "schedule-step-zero",
+        "schedule-word",
+        "schedule-zone",
     ],
 ];
 

@@ -18,6 +18,8 @@ export type EvaluationView = Schemas['EvaluationView'];
 export type LogPage = Schemas['LogPage'];
 export type LogRow = Schemas['LogRow'];
 export type PoolView = Schemas['PoolView'];
+export type ScheduleView = Schemas['ScheduleView'];
+export type FiringView = Schemas['FiringView'];
 export type PlanView = Schemas['PlanView'];
 export type ApplyRequest = Schemas['ApplyRequest'];
 export type ApplyAnswer = Schemas['ApplyAnswer'];
@@ -70,10 +72,12 @@ const get = <T>(path: string) => ask('GET', path) as Promise<T>;
 const post = <T>(path: string, body?: unknown) => ask('POST', path, body) as Promise<T>;
 const put = (path: string) => ask('PUT', path) as Promise<null>;
 const remove = <T>(path: string) => ask('DELETE', path) as Promise<T>;
+const schedulePath = (name: string) => `/schedules/${encodeURIComponent(name)}`;
 const sweepPath = (name: string) => `/sweeps/${encodeURIComponent(name)}`;
 
 export type SweepWish = 'pause' | 'resume' | 'cancel';
 export type RunWish = 'cancel' | 'retry';
+export type ScheduleWish = 'pause' | 'resume' | 'run';
 
 /** Whoever has logged in signs with their own name; the controller sees to that. */
 const AUTHOR = 'somebody in the browser';
@@ -118,6 +122,9 @@ export const api = {
   tagRun: (id: string, tag: string) => put(`/runs/${id}/tags/${encodeURIComponent(tag)}`),
   untagRun: (id: string, tag: string) => remove<null>(`/runs/${id}/tags/${encodeURIComponent(tag)}`),
   pools: () => get<PoolView[]>('/pools'),
+  schedules: () => get<ScheduleView[]>('/schedules'),
+  wishSchedule: (name: string, wish: ScheduleWish) => post<unknown>(`${schedulePath(name)}/${wish}`),
+  removeSchedule: (name: string) => remove<null>(schedulePath(name)),
   series: async (wish: SeriesWish) => {
     const answer = await post<Schemas['SeriesAnswer']>('/series/query', wish);
     return answer.series.map(numbers);

@@ -20,6 +20,7 @@ export const keys = {
   session: ['session'] as const,
   sweeps: ['sweeps'] as const,
   pools: ['pools'] as const,
+  schedules: ['schedules'] as const,
   sweep: (name: string) => ['sweep', name] as const,
   run: (id: string) => ['run', id] as const,
   logs: (id: string) => ['logs', id] as const,
@@ -41,6 +42,8 @@ const LIST = { staleTime: 0, refetchOnWindowFocus: true } as const;
 export const useSweeps = () => useQuery({ queryKey: keys.sweeps, queryFn: api.sweeps, ...LIST });
 
 export const usePools = () => useQuery({ queryKey: keys.pools, queryFn: api.pools, ...LIST });
+
+export const useSchedules = () => useQuery({ queryKey: keys.schedules, queryFn: api.schedules, ...LIST });
 
 export const sweepQuery = (name: string) =>
   queryOptions({ queryKey: keys.sweep(name), queryFn: () => api.sweep(name) });

@@ -57,8 +57,13 @@ function Form({ stored }: { stored: SweepView | undefined }) {
   });
   const apply = useMutation({
     mutationFn: () => api.apply(request),
-    onSuccess: ({ plan: { sweep } }) => {
+    onSuccess: ({ plan: { sweep, schedule } }) => {
       localStorage.removeItem(draft);
+      if (schedule) {
+        void client.invalidateQueries({ queryKey: keys.schedules });
+        go('/schedules');
+        return;
+      }
       void client.invalidateQueries({ queryKey: keys.sweep(sweep) });
       go(`/sweeps/${sweep}`);
     },

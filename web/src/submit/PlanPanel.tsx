@@ -2,7 +2,7 @@
 
 import { ApiError, type Outcome, type PlanView } from '../api/client';
 import { useWhyNoChange } from '../api/queries';
-import { bytes, duration, short } from '../lib/format';
+import { bytes, clock, duration, short } from '../lib/format';
 import { Points } from './Points';
 
 export interface Choices {
@@ -91,7 +91,7 @@ function Problems({ error }: { error: Error }) {
 
 function Summary({ plan }: { plan: PlanView }) {
   const facts = [
-    [`${plan.added} added`, plan.is_new ? 'a new sweep' : `to ${plan.sweep}`],
+    [`${plan.added} added`, whereTo(plan)],
     [`${plan.kept} kept`, 'nothing trained again'],
     [`${plan.dropped} dropped`, 'no longer in the file'],
     [`${plan.retried} retried`, ''],
@@ -115,6 +115,14 @@ function Summary({ plan }: { plan: PlanView }) {
       {0 < plan.sources.length && <Sources plan={plan} />}
     </>
   );
+}
+
+/** With a schedule, each of its times makes a sweep. */
+function whereTo({ schedule, is_new: isNew, sweep }: PlanView): string {
+  if (!schedule) return isNew ? 'a new sweep' : `to ${sweep}`;
+  const next = schedule.next[0];
+  const when = next === undefined ? 'never again' : `next ${clock(next)}`;
+  return `each time of ${schedule.cron} (${schedule.zone}), ${when}`;
 }
 
 function cost({ tokens, flops, hours }: PlanView): string[][] {

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use assay_api::expand::PlannedRun;
 use assay_api::spec::{Model, RunSpec, TrainSpec};
+use assay_api::sweep::{Overlap, Timetable};
 use assay_api::view::RunKind;
 
-use super::{expansion, points, train};
+use super::{expansion, file, points, train};
 
 const QUICKSTART: &str = include_str!("../../../../examples/quickstart.yaml");
 const E_LLAMA: &str = include_str!("../../../../examples/e-llama.yaml");
 const OWN_TEXT: &str = include_str!("../../../../examples/own-text.yaml");
+const NIGHTLY: &str = include_str!("../../../../examples/nightly.yaml");
 
 #[test]
 fn the_quickstart_varies_one_base_at_least_twelve_times() {
@@ -39,6 +41,32 @@ fn own_text_varies_each_axis_alone_in_two_seeds() {
     let mine = train(mine.unwrap());
     assert_eq!(mine.data.mixture["general"].to_string(), "0", "evaluated, not trained on");
     assert!(mine.data.sources.contains_key("general"));
+}
+
+#[test]
+fn the_nightly_sweep_is_due_at_two_in_berlin_and_continues_from_one_base() {
+    let expansion = expansion(NIGHTLY);
+    let cron = "0 2 * * *".to_owned();
+    let zone = "Europe/Berlin".to_owned();
+    let expected = Timetable { cron, zone, overlap: Overlap::Skip, keep: Some(14) };
+    assert_eq!(expansion.schedule, Some(expected));
+    assert_eq!(points(&expansion).len(), 3, "the base, one rate and one share");
+    for run in points(&expansion) {
+        assert_eq!(train(run).model, Model::Run("general-base".to_owned()));
+    }
+}
+
+#[test]
+fn a_schedule_that_is_only_a_time_is_in_utc_skips_and_keeps_all() {
+    let text = file("grid", "tokens: 1M, lr: {peak: 1e-3}", "lr: [1e-3]");
+    assert_eq!(expansion(&text).schedule, None);
+    let scheduled = expansion(&format!("{text}schedule: 0 2 * * mon\n")).schedule.unwrap();
+    assert_eq!((scheduled.cron.as_str(), scheduled.zone.as_str()), ("0 2 * * mon", "UTC"));
+    assert_eq!((scheduled.overlap, scheduled.keep), (Overlap::Skip, None));
+    let name = "a".repeat(47);
+    let named = text.replace("sweep: test", &format!("sweep: {name}"));
+    let scheduled = expansion(&format!("{named}schedule: {{cron: 0 2 * * mon, overlap: wait}}\n"));
+    assert_eq!(scheduled.schedule.map(|schedule| schedule.overlap), Some(Overlap::Wait));
 }
 
 #[test]
@@ -97,7 +125,7 @@ fn domain_is_half(spec: &TrainSpec) -> bool {
 
 #[test]
 fn every_spec_of_the_examples_survives_json() {
-    for text in [QUICKSTART, OWN_TEXT, E_LLAMA] {
+    for text in [QUICKSTART, OWN_TEXT, E_LLAMA, NIGHTLY] {
         for run in expansion(text).runs {
             let json = serde_json::to_string(&run.spec).unwrap();
             assert_eq!(serde_json::from_str::<RunSpec>(&json).unwrap(), run.spec);

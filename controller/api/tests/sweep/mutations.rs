@@ -9,9 +9,10 @@ use proptest::prelude::*;
 
 use super::context;
 
-const GOOD: [&str; 2] = [
+const GOOD: [&str; 3] = [
     include_str!("../../../../examples/quickstart.yaml"),
     include_str!("../../../../examples/own-text.yaml"),
+    include_str!("../../../../examples/nightly.yaml"),
 ];
 
 /// What people and programs leave in files by mistake, and what has broken parsers before.

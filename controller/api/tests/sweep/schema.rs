@@ -28,12 +28,13 @@ base:
     zzzzzz: 1
     tasks: {t: {path: t.yaml, zzzzzz: 1}}
 merge: {zzzzzz: 1, method: zzzzzz}
+schedule: {zzzzzz: 1, overlap: zzzzzz}
 resources: {zzzzzz: 1}
 limits: {zzzzzz: 1}
 ";
 
 /// Where the schema has what stands at a path of the file.
-const PLACES: [(&str, &str); 14] = [
+const PLACES: [(&str, &str); 15] = [
     ("", ""),
     ("base", "/$defs/run"),
     ("base.model", "/$defs/run/properties/model"),
@@ -47,12 +48,14 @@ const PLACES: [(&str, &str); 14] = [
     ("base.eval.tasks.t", "/$defs/task"),
     ("merge", "/properties/merge"),
     ("resources", "/properties/resources"),
+    ("schedule", "/properties/schedule/anyOf/1"),
     ("limits", "/properties/limits"),
 ];
 
-const WORDS: [(&str, &str); 4] = [
+const WORDS: [(&str, &str); 5] = [
     ("base.model.preset", "/$defs/run/properties/model/properties/preset/enum"),
     ("merge.method", "/properties/merge/properties/method/enum"),
+    ("schedule.overlap", "/properties/schedule/anyOf/1/properties/overlap/enum"),
     ("base.train.engine", "/$defs/run/properties/train/properties/engine/enum"),
     (
         "base.train.lr.schedule",
