@@ -8,6 +8,7 @@ mod architecture;
 mod attempts;
 mod bad_requests;
 mod deletion;
+mod equal;
 mod evaluate;
 mod extension;
 mod fork;

@@ -24,7 +24,7 @@ pub use run::{
     AttemptView, CheckpointView, EvaluationView, EventView, ExtendAnswer, ExtendRequest,
     ExtendsView, LogPage, LogRow, NeedView, Outcome, RunKind, RunRow, RunState, RunView,
 };
-pub use series::{SeriesAnswer, SeriesPoints, SeriesQuery};
+pub use series::{EqualRow, EqualTokens, SeriesAnswer, SeriesPoints, SeriesQuery, StepValue};
 pub use sweep::{
     AxisView, Counts, GpuHours, Problem, StreamEvent, SweepState, SweepSummary, SweepView,
 };
