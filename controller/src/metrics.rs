@@ -5,15 +5,18 @@
 //!   transaction that holds the run: with the report that makes the tail too long, before a resume
 //!   hides points, and for runs that have gone quiet.
 //! - `read` answers charts and streams.
+//! - `equal` answers what each run of a sweep had come to after the same number of tokens.
 //! - `keep` is the small loop that folds what is left and throws folded reports away.
 //!
 //! **Invariant:** what is not folded of a series lies behind everything that is, and ascends: a report
 //! that breaks this is folded at once. So a reader appends the tail, and has the series.
 
+mod equal;
 mod fold;
 mod keep;
 mod read;
 
+pub use equal::at_equal_tokens;
 pub use fold::{fold, hide};
 pub use keep::{keep, run};
 pub use read::{changed, query};

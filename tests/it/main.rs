@@ -9,6 +9,7 @@ mod attempts;
 mod bad_requests;
 mod canary;
 mod deletion;
+mod equal;
 mod evaluate;
 mod extension;
 mod fork;

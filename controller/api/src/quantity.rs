@@ -1,4 +1,4 @@
-//! Amounts of memory, processors and time, as sweep files and pools write them.
+//! Amounts of memory, processors, time and tokens, as sweep files and pools write them.
 
 use std::fmt;
 
@@ -26,6 +26,12 @@ pub struct Processors {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Seconds(pub u64);
+
+/// Tokens as sweep files write them: `4096`, `200k` or `1.5M`; none if it is no such count, or 0.
+#[must_use]
+pub fn tokens(text: &str) -> Option<u64> {
+    crate::sweep::value::counted(text).filter(|tokens| 0 < *tokens)
+}
 
 impl Bytes {
     /// # Errors

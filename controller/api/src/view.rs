@@ -26,7 +26,7 @@ pub use run::{
     ExtendsView, LogPage, LogRow, NeedView, Outcome, RunKind, RunRow, RunState, RunView,
 };
 pub use schedule::{FiringOutcome, FiringView, ScheduleDetails, ScheduleView, TimesView};
-pub use series::{SeriesAnswer, SeriesPoints, SeriesQuery};
+pub use series::{EqualRow, EqualTokens, SeriesAnswer, SeriesPoints, SeriesQuery, StepValue};
 pub use sweep::{
     AxisView, CanaryState, CanaryView, Counts, GpuHours, Problem, StreamEvent, SweepState,
     SweepSummary, SweepView,

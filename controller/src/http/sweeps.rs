@@ -3,8 +3,8 @@
 use assay_api::SweepId;
 use assay_api::sweep;
 use assay_api::view::{
-    ApplyAnswer, ApplyRequest, DeletionView, ForkRequest, PlanView, Problem, SweepSummary,
-    SweepView,
+    ApplyAnswer, ApplyRequest, DeletionView, EqualTokens, ForkRequest, PlanView, Problem,
+    SweepSummary, SweepView,
 };
 use assay_scheduler::Pause;
 use axum::Extension;
@@ -21,12 +21,13 @@ use super::guard::{Caller, Detail};
 use crate::app::App;
 use crate::deletion::{self, Open};
 use crate::store::{self, view};
-use crate::{apply, intent};
+use crate::{apply, intent, metrics};
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(show))
+        .routes(routes!(equal))
         .routes(routes!(plan))
         .routes(routes!(apply_file))
         .routes(routes!(pause))
@@ -50,6 +51,26 @@ async fn list(State(app): State<App>) -> Result<Json<Vec<SweepSummary>>, Error> 
 async fn show(State(app): State<App>, Path(name): Path<String>) -> Result<Json<SweepView>, Error> {
     let sweep = find(&app, &name).await?;
     Ok(Json(read(&app, sweep).await?))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct EqualQuery {
+    /// Tokens trained on; none: as many as every run that has begun and is not excluded has reached.
+    tokens: Option<u64>,
+}
+
+/// What the runs of a sweep had come to after the same number of tokens.
+#[utoipa::path(get, operation_id = "at_equal_tokens", path = "/sweeps/{name}/equal", tag = "sweeps",
+    params(("name" = String, Path, description = "name of the sweep"), EqualQuery),
+    responses((status = 200, body = EqualTokens), (status = 404, body = Problem)))]
+async fn equal(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Query(at): Query<EqualQuery>,
+) -> Result<Json<EqualTokens>, Error> {
+    let sweep = find(&app, &name).await?;
+    Ok(Json(metrics::at_equal_tokens(&app, sweep, at.tokens).await?))
 }
 
 /// What apply would do.

@@ -146,6 +146,38 @@ pub async fn within(
     .await
 }
 
+/// The chunk of each attempt that has its last visible point at or before a step, asked for as
+/// (series, step).
+///
+/// # Errors
+/// The database does not answer.
+pub async fn last_until(
+    db: impl PgExecutor<'_>,
+    wanted: &[(i64, i64)],
+) -> Result<Vec<Row>, sqlx::Error> {
+    let ids: Vec<i64> = wanted.iter().map(|wanted| wanted.0).collect();
+    let until: Vec<i64> = wanted.iter().map(|wanted| wanted.1).collect();
+    sqlx::query_as!(
+        Row,
+        "select c.series_id, c.attempt, c.step_first, c.step_last, c.n, c.points, a.visible_to
+         from unnest($1::bigint[], $2::bigint[]) as w (series_id, until)
+         join series s on s.series_id = w.series_id
+         join attempt a on a.run_id = s.run_id
+         cross join lateral (
+            select * from chunk t
+            where t.series_id = w.series_id and t.attempt = a.attempt
+              and t.step_first <= least(w.until, a.visible_to)
+            order by t.step_first desc
+            limit 1
+         ) as c
+         order by c.series_id, c.attempt",
+        &ids,
+        &until,
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// How many points of each series are in chunks, hidden ones included.
 ///
 /// # Errors

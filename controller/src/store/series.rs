@@ -141,6 +141,46 @@ pub async fn shown(
     Ok(rows.into_iter().map(Standing::from).collect())
 }
 
+/// A held-out or task series that has a value, and whose scores they are.
+#[derive(Clone, Debug)]
+pub struct Scores {
+    pub series_id: i64,
+    pub run_id: RunId,
+    /// The run whose weights were scored; mostly the same.
+    pub point: RunId,
+    pub name: String,
+    pub latest_step: i64,
+    pub latest_value: f64,
+}
+
+/// What runs are ranked by, without slices (`field=value`), in the order of the runs' numbers.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn scores(db: impl PgExecutor<'_>, points: &[Uuid]) -> Result<Vec<Scores>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select s.series_id, s.run_id, v.run_id as "point!", s.name,
+            s.latest_step as "latest_step!", s.latest_value as "latest_value!"
+         from shown v join series s on s.run_id = v.source_run_id
+         where v.run_id = any($1) and is_shown(s.name, v.tasks)
+           and s.latest_step is not null and s.latest_value is not null and s.name !~ '='
+           and (s.name like 'heldout/%' or s.name like 'task/%')
+         order by v.number"#,
+        points,
+    )
+    .fetch_all(db)
+    .await?;
+    let scores = rows.into_iter().map(|row| Scores {
+        series_id: row.series_id,
+        run_id: RunId(row.run_id),
+        point: RunId(row.point),
+        name: row.name,
+        latest_step: row.latest_step,
+        latest_value: row.latest_value,
+    });
+    Ok(scores.collect())
+}
+
 /// What a series shows for itself after its points changed.
 #[derive(Clone, Copy, Debug)]
 pub struct Moved {

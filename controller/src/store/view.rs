@@ -198,6 +198,36 @@ pub async fn runs(tx: &mut PgConnection, which: Rows) -> Result<Vec<RunRow>, sql
     Ok(view.collect())
 }
 
+/// A run that has begun, and how far it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Begun {
+    pub run_id: RunId,
+    pub step: u64,
+    pub tokens: u64,
+}
+
+/// The trained points of a sweep that have begun and that nobody left out of comparisons.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn begun(tx: impl PgExecutor<'_>, sweep: SweepId) -> Result<Vec<Begun>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "select run_id, step, tokens from run
+         where sweep_id = $1 and kind = 'train' and (is_baseline or axes <> '{}') and 0 < step and 0 < tokens
+           and not exists (select from exclusion e where e.run_id = run.run_id)
+         order by number",
+        sweep.0,
+    )
+    .fetch_all(tx)
+    .await?;
+    let begun = rows.into_iter().map(|row| Begun {
+        run_id: RunId(row.run_id),
+        step: row.step.unsigned_abs(),
+        tokens: row.tokens.unsigned_abs(),
+    });
+    Ok(begun.collect())
+}
+
 /// Latest held-out, task and training values by run; scores that another run found are those of the run
 /// whose weights they are. Slices (`field=value`) are left to the charts.
 async fn latest_values(

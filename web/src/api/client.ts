@@ -28,6 +28,7 @@ export type Problem = Schemas['Problem'];
 /** As they travel, with words for what JSON has no number for. */
 type Travelling = Schemas['SeriesPoints'];
 export type SeriesPoints = Omit<Travelling, 'values'> & { values: number[] };
+export type EqualTokens = Schemas['EqualTokens'];
 export type ActorView = Schemas['ActorView'];
 export type SessionView = Schemas['SessionView'];
 export type StreamEvent =
@@ -97,6 +98,8 @@ export const api = {
   logOut: () => remove<null>('/session'),
   sweeps: () => get<SweepSummary[]>('/sweeps'),
   sweep: (name: string) => get<SweepView>(sweepPath(name)),
+  equalTokens: (name: string, tokens: number | undefined) =>
+    get<EqualTokens>(`${sweepPath(name)}/equal${tokens === undefined ? '' : `?tokens=${tokens}`}`),
   streamUrl: (name: string, cursor: string) =>
     `${ROOT}${sweepPath(name)}/stream?cursor=${encodeURIComponent(cursor)}`,
   wishSweep: (name: string, wish: SweepWish) => post<null>(`${sweepPath(name)}/${wish}`),

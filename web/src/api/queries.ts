@@ -9,6 +9,7 @@ import {
   type QueryClient,
 } from '@tanstack/react-query';
 import { isPoint } from '../lib/rank';
+import type { At } from '../lib/viewState';
 import { type RunPoints, type SeriesSlice, withPoints } from './apply';
 import { api, type LogRow, type SweepView } from './client';
 import { tailOf } from './tail';
@@ -22,6 +23,7 @@ export const keys = {
   pools: ['pools'] as const,
   schedules: ['schedules'] as const,
   sweep: (name: string) => ['sweep', name] as const,
+  equal: (sweep: string, at: At, seen: string) => ['equal', sweep, at, seen] as const,
   run: (id: string) => ['run', id] as const,
   logs: (id: string) => ['logs', id] as const,
   series: (owner: string) => ['series', owner] as const,
@@ -49,6 +51,15 @@ export const sweepQuery = (name: string) =>
   queryOptions({ queryKey: keys.sweep(name), queryFn: () => api.sweep(name) });
 
 export const useSweep = (name: string) => useQuery(sweepQuery(name));
+
+/** Runs at equal tokens; `seen` tells of the scores that there are: others ask anew. */
+export const useEqual = (sweep: string, at: At, seen: string) =>
+  useQuery({
+    queryKey: keys.equal(sweep, at, seen),
+    queryFn: at === 'end' ? skipToken : () => api.equalTokens(sweep, at === 'equal' ? undefined : at),
+    // while new scores load, the old ones stay; never those of another count
+    placeholderData: (old, query) => (query?.queryKey[1] === sweep && query.queryKey[2] === at ? old : undefined),
+  });
 
 export const useRun = (id: string | undefined) =>
   useQuery({

@@ -3,7 +3,7 @@
 // A value of a run that still trains is a value so far: it is shown and marked, and never enters a
 // best or a difference.
 
-import type { RunRow } from '../api/client';
+import type { EqualTokens, RunRow } from '../api/client';
 import type { Metric } from './metrics';
 
 /** A point of the design, or one of its merges: neither prepared data nor a `first` run. */
@@ -29,19 +29,51 @@ export function latest(run: RunRow, name: string): number | undefined {
   return (run.latest as Partial<Record<string, number>>)[name];
 }
 
+/** Which runs are compared with each other, and by which values. */
+export interface Scores {
+  isRanked: (run: RunRow) => boolean;
+  value: (run: RunRow, name: string) => number | undefined;
+}
+
+export const AT_END: Scores = { isRanked: isCompared, value: latest };
+
+/** A run that has not come so far is not ranked, and keeps its latest value. */
+export function atEqual({ runs }: EqualTokens): Scores {
+  const reached = new Map(runs.map((row) => [row.run_id, row.values]));
+  const isRanked = (run: RunRow) => !run.excluded && reached.has(run.run_id);
+  return {
+    isRanked,
+    value: (run, name) =>
+      isRanked(run)
+        ? (reached.get(run.run_id) as Partial<Record<string, { value: number }>>)[name]?.value
+        : latest(run, name),
+  };
+}
+
+/** Changes when a run has a new score or is excluded: what is compared at equal tokens may be other then. */
+export function seenScores(runs: readonly RunRow[]): string {
+  const scores = runs.filter(isPoint).map((run) => {
+    const values = Object.entries(run.latest).filter(([name]) => name !== 'train/loss');
+    const standing = run.excluded ? 'excluded' : '';
+    return values.length === 0 ? '' : `${run.number}${standing}:${values.map(([, value]) => value).join()}`;
+  });
+  return scores.filter(Boolean).join(' ');
+}
+
 export function baselineOf(runs: readonly RunRow[]): RunRow | undefined {
   return runs.find((run) => run.is_baseline && isPoint(run));
 }
 
-/** The difference to the baseline, of two finished runs only, neither of them excluded. */
+/** The difference to the baseline, of two ranked runs only (at the end: finished), neither of them excluded. */
 export function difference(
   run: RunRow,
   baseline: RunRow | undefined,
   name: string,
+  scores: Scores = AT_END,
 ): number | undefined {
   if (!baseline || run.run_id === baseline.run_id) return undefined;
-  if (!isCompared(run) || !isCompared(baseline)) return undefined;
-  const [value, base] = [latest(run, name), latest(baseline, name)];
+  if (!scores.isRanked(run) || !scores.isRanked(baseline)) return undefined;
+  const [value, base] = [scores.value(run, name), scores.value(baseline, name)];
   return value === undefined || base === undefined ? undefined : value - base;
 }
 

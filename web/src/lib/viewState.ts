@@ -6,6 +6,9 @@ import { SECTIONS, type SectionId } from './metrics';
 
 export type XAxis = 'step' | 'tokens' | 'time';
 
+/** Where runs are compared: at their end, where all have come to, or after so many tokens. */
+export type At = 'end' | 'equal' | number;
+
 export interface ViewState {
   x: XAxis;
   logX: boolean;
@@ -23,6 +26,7 @@ export interface ViewState {
   hidden: readonly number[];
   sort: string;
   isDescending: boolean;
+  at: At;
   open: readonly SectionId[];
 }
 
@@ -40,6 +44,7 @@ export const DEFAULT_VIEW: ViewState = {
   hidden: [],
   sort: 'run',
   isDescending: false,
+  at: 'end',
   open: OPEN,
 };
 
@@ -60,8 +65,19 @@ export function readView(params: URLSearchParams): ViewState {
     hidden: readNumbers(params.get('hide') ?? ''),
     sort: params.get('sort') ?? DEFAULT_VIEW.sort,
     isDescending: params.has('desc'),
+    at: readAt(params.get('at') ?? ''),
     open: open === null ? OPEN : SECTIONS.map(({ id }) => id).filter((id) => open.split(',').includes(id)),
   };
+}
+
+const SCALES: Partial<Record<string, number>> = { k: 1e3, M: 1e6, G: 1e9, T: 1e12 };
+
+/** `end`, `equal`, or tokens as the sweep file has them: `200k`, `1.5M`. */
+export function readAt(text: string): At {
+  if (text === 'equal') return 'equal';
+  const [, digits, scale] = /^(\d+(?:\.\d+)?)([kMGT]?)$/.exec(text.trim()) ?? [];
+  const tokens = Math.round(Number(digits) * (SCALES[scale] ?? 1));
+  return Number.isSafeInteger(tokens) && 0 < tokens ? tokens : 'end';
 }
 
 /** Only what differs from the default: short links stay short. */
@@ -81,6 +97,7 @@ export function writeView(view: ViewState): URLSearchParams {
   if (0 < view.hidden.length) params.set('hide', writeNumbers(view.hidden));
   if (view.sort !== DEFAULT_VIEW.sort) params.set('sort', view.sort);
   flag('desc', view.isDescending);
+  if (view.at !== 'end') params.set('at', String(view.at));
   if (view.open.join() !== OPEN.join()) params.set('open', view.open.join(','));
   return params;
 }

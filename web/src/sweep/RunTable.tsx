@@ -2,7 +2,11 @@
 // page when there are many.
 
 import { useCallback, useMemo } from 'react';
+import type { EqualTokens } from '../api/client';
+import { useEqual } from '../api/queries';
+import { AT_END, atEqual, seenScores } from '../lib/rank';
 import type { ChangeView, ViewState } from '../lib/viewState';
+import { CompareAt } from './CompareAt';
 import { columnsOf, order, type Column } from './columns';
 import type { SweepModel } from './model';
 import { RunTableRow } from './RunTableRow';
@@ -18,47 +22,56 @@ export function RunTable({ model, view, change }: Props) {
   const { sweep, filtered, metrics, baseline, coloring } = model;
   const columns = useMemo(() => columnsOf(sweep.axes, metrics), [sweep.axes, metrics]);
   const column = columns.find(({ key }) => key === view.sort) ?? columns[0];
-  const { runs, ranked } = order(filtered, column, view.isDescending);
+  const seen = useMemo(() => (view.at === 'end' ? '' : seenScores(sweep.runs)), [view.at, sweep.runs]);
+  const { data: equal, error } = useEqual(sweep.name, view.at, seen);
+  const scores = useMemo(() => (view.at === 'end' ? AT_END : atEqual(equal ?? NOT_YET)), [equal, view.at]);
+  const { runs, ranked } = order(filtered, column, view.isDescending, scores);
   const { scroller, from, to, onScroll } = useWindow(runs.length);
   const hidden = new Set(view.hidden);
   const tick = useTick(view, change);
   const sort = (next: Column) => change(nextSort(column, next, view.isDescending));
   const span = columns.length + 1;
   return (
-    <div className="table-scroll panel" ref={scroller} onScroll={onScroll}>
-      <table className="runs">
-        <thead>
-          <tr>
-            <th scope="col">
-              <TickAll model={model} view={view} change={change} />
-            </th>
-            {columns.map((each) => (
-              <Head key={each.key} column={each} sorted={each === column ? direction(view) : undefined} sort={sort} />
+    <>
+      <CompareAt at={view.at} equal={equal} error={error} change={change} />
+      <div className="table-scroll panel" ref={scroller} onScroll={onScroll}>
+        <table className="runs">
+          <thead>
+            <tr>
+              <th scope="col">
+                <TickAll model={model} view={view} change={change} />
+              </th>
+              {columns.map((each) => (
+                <Head key={each.key} column={each} sorted={each === column ? direction(view) : undefined} sort={sort} />
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            <Spacer rows={from} span={span} />
+            {runs.slice(from, to).map((run, index) => (
+              <RunTableRow
+                key={run.run_id}
+                run={run}
+                columns={columns}
+                baseline={baseline}
+                scores={scores}
+                look={coloring.look(run)}
+                sweep={sweep.name}
+                isTicked={!hidden.has(run.number)}
+                tick={tick}
+                isFirstUnranked={column.kind === 'metric' && from + index === ranked && 0 < ranked}
+                isRanked={column.kind !== 'metric' || from + index < ranked}
+              />
             ))}
-          </tr>
-        </thead>
-        <tbody>
-          <Spacer rows={from} span={span} />
-          {runs.slice(from, to).map((run, index) => (
-            <RunTableRow
-              key={run.run_id}
-              run={run}
-              columns={columns}
-              baseline={baseline}
-              look={coloring.look(run)}
-              sweep={sweep.name}
-              isTicked={!hidden.has(run.number)}
-              tick={tick}
-              isFirstUnranked={column.kind === 'metric' && from + index === ranked && 0 < ranked}
-              isRanked={column.kind !== 'metric' || from + index < ranked}
-            />
-          ))}
-          <Spacer rows={runs.length - to} span={span} />
-        </tbody>
-      </table>
-    </div>
+            <Spacer rows={runs.length - to} span={span} />
+          </tbody>
+        </table>
+      </div>
+    </>
   );
 }
+
+const NOT_YET: EqualTokens = { tokens: null, runs: [] };
 
 const direction = ({ isDescending }: ViewState) => (isDescending ? 'descending' : 'ascending');
 

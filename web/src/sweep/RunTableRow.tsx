@@ -6,7 +6,7 @@ import type { Look } from '../lib/color';
 import { metric as show, signed } from '../lib/format';
 import { hover, useIsHovered } from '../lib/hover';
 import type { Metric } from '../lib/metrics';
-import { difference, isFinal, latest, verdict } from '../lib/rank';
+import { AT_END, difference, isFinal, verdict, type Scores } from '../lib/rank';
 import { showValue } from '../lib/values';
 import { Progress } from '../ui/Progress';
 import { RunStatus } from '../ui/StateMark';
@@ -16,6 +16,7 @@ interface Props {
   run: RunRow;
   columns: readonly Column[];
   baseline: RunRow | undefined;
+  scores: Scores;
   look: Look;
   sweep: string;
   isTicked: boolean;
@@ -63,7 +64,7 @@ export const RunTableRow = memo(function RunTableRow(props: Props) {
   );
 });
 
-function Cell({ column, run, baseline, look, sweep }: Props & { column: Column }) {
+function Cell({ column, run, baseline, scores, look, sweep }: Props & { column: Column }) {
   switch (column.kind) {
     case 'run':
       return (
@@ -110,23 +111,31 @@ function Cell({ column, run, baseline, look, sweep }: Props & { column: Column }
         </td>
       );
     case 'metric':
-      return <MetricCell run={run} baseline={baseline} metric={column.metric} />;
+      return <MetricCell run={run} baseline={baseline} scores={scores} metric={column.metric} />;
   }
 }
 
-/** A value of a run that has not finished says so: it is one so far. */
-function MetricCell({ run, baseline, metric }: { run: RunRow; baseline: RunRow | undefined; metric: Metric }) {
-  const value = latest(run, metric.name);
+interface MetricCellProps {
+  run: RunRow;
+  baseline: RunRow | undefined;
+  scores: Scores;
+  metric: Metric;
+}
+
+/** A value that is not compared, as its run has not finished or not come so far, says so. */
+function MetricCell({ run, baseline, scores, metric }: MetricCellProps) {
+  const value = scores.value(run, metric.name);
   if (value === undefined) return <td className="number muted">–</td>;
-  if (!isFinal(run)) {
+  const isSoFar = scores === AT_END ? !isFinal(run) : !scores.isRanked(run);
+  if (isSoFar) {
     return (
-      <td className="number so-far" title={`At step ${run.step} of ${run.steps}: not compared with finished runs`}>
+      <td className="number so-far" title={`At step ${run.step} of ${run.steps}: not compared with the others`}>
         {show(value)}
-        <small>so far</small>
+        <small>{isFinal(run) ? 'at the end' : 'so far'}</small>
       </td>
     );
   }
-  const apart = difference(run, baseline, metric.name);
+  const apart = difference(run, baseline, metric.name, scores);
   return (
     <td className="number">
       {show(value)}

@@ -2,7 +2,7 @@
 
 import type { AxisView, RunRow } from '../api/client';
 import type { Metric } from '../lib/metrics';
-import { isCompared, latest } from '../lib/rank';
+import { AT_END, type Scores } from '../lib/rank';
 import { compareValues } from '../lib/values';
 
 export type Column =
@@ -28,8 +28,16 @@ export interface Ordered {
   ranked: number;
 }
 
-/** By a metric, finished runs come first and are ranked; the others, and excluded ones, follow with their values. */
-export function order(runs: readonly RunRow[], column: Column, isDescending: boolean): Ordered {
+/**
+ * By a metric, runs that are compared come first and are ranked (at the end: finished ones); the others, and
+ * excluded ones, follow with their values.
+ */
+export function order(
+  runs: readonly RunRow[],
+  column: Column,
+  isDescending: boolean,
+  scores: Scores = AT_END,
+): Ordered {
   const sign = isDescending ? -1 : 1;
   const byNumber = (a: RunRow, b: RunRow) => a.number - b.number;
   if (column.kind !== 'metric') {
@@ -37,7 +45,7 @@ export function order(runs: readonly RunRow[], column: Column, isDescending: boo
     const sorted = [...runs].sort((a, b) => sign * compare(a, b) || byNumber(a, b));
     return { runs: sorted, ranked: sorted.length };
   }
-  const value = (run: RunRow) => latest(run, column.metric.name);
+  const value = (run: RunRow) => scores.value(run, column.metric.name);
   const sorted = (group: RunRow[]) =>
     group.sort((a, b) => {
       const [x, y] = [value(a), value(b)];
@@ -46,8 +54,8 @@ export function order(runs: readonly RunRow[], column: Column, isDescending: boo
       }
       return sign * (x - y) || byNumber(a, b);
     });
-  const final = sorted(runs.filter((run) => isCompared(run) && value(run) !== undefined));
-  const rest = sorted(runs.filter((run) => !isCompared(run) || value(run) === undefined));
+  const final = sorted(runs.filter((run) => scores.isRanked(run) && value(run) !== undefined));
+  const rest = sorted(runs.filter((run) => !scores.isRanked(run) || value(run) === undefined));
   return { runs: [...final, ...rest], ranked: final.length };
 }
 

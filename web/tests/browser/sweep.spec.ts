@@ -86,3 +86,21 @@ test('a sweep that is not there says so', async ({ page }) => {
   await page.goto('/sweeps/nowhere');
   await expect(page.getByRole('alert')).toContainText('no sweep `nowhere`');
 });
+
+test('runs are compared at equal tokens, which the URL and the table tell', async ({ page, sweep }) => {
+  await page.goto(`/sweeps/${sweep.name}`);
+  await expect(page.locator('.head .state').first()).toHaveText(/succeeded|ended/, { timeout: 240_000 });
+  const group = page.getByRole('group', { name: 'Compare runs' });
+  await expect(group).toContainText('Finished runs are ranked.');
+  await group.getByRole('button', { name: 'at equal tokens' }).click();
+  await expect(group.getByRole('status')).toHaveText(/scores after [\d,]+ tokens/);
+  await expect(page).toHaveURL(/[?&]at=equal/);
+  await group.getByRole('textbox').fill('999G');
+  await expect(page).toHaveURL(/[?&]at=999000000000/);
+  await page.reload();
+  await expect(group.getByRole('status')).toHaveText(/scores after 999,000,000,000 tokens/);
+  const rows = page.locator('table.runs tbody tr[data-run]');
+  await expect(rows.filter({ hasText: /at the end|so far/ })).toHaveCount(await rows.count());
+  await group.getByRole('textbox').fill('moon');
+  await expect(group.getByRole('status')).toHaveText('Write tokens as 4096, 200k or 1.5M.');
+});

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { describe as metricOf } from '../../src/lib/metrics';
-import { best, difference, isPoint, verdict } from '../../src/lib/rank';
+import { atEqual, best, difference, isPoint, seenScores, verdict } from '../../src/lib/rank';
 import { order, type Column } from '../../src/sweep/columns';
 import { done, inState, run } from './runs';
 
@@ -76,4 +76,44 @@ test('sorted by a metric, unfinished runs come after the ranked ones', () => {
   expect(ascending.runs.map(({ number }) => number)).toEqual([3, 2, 1, 4]);
   expect(ascending.ranked).toBe(2);
   expect(order(runs, column, true).runs.map(({ number }) => number)).toEqual([2, 3, 1, 4]);
+});
+
+describe('at equal tokens', () => {
+  const column: Column = { key: BITS.name, title: '', kind: 'metric', metric: BITS };
+  const runs = [
+    run(1, { ...done('succeeded'), ...bits(0.5), is_baseline: true }),
+    run(2, { ...inState('leased'), ...bits(1.5) }),
+    run(3, { ...inState('leased'), ...bits(0.25) }),
+  ];
+  const at = (number: number, value: number) => ({
+    run_id: runs[number - 1].run_id,
+    values: { [BITS.name]: { step: 4, value } },
+  });
+  const scores = atEqual({ tokens: 1024, runs: [at(1, 2), at(2, 1.75)] });
+
+  test('runs that came so far are ranked by their values there, the others follow with their latest', () => {
+    const { runs: ordered, ranked } = order(runs, column, false, scores);
+    expect(ordered.map(({ number }) => number)).toEqual([2, 1, 3]);
+    expect(ranked).toBe(2);
+    expect(ordered.map((each) => scores.value(each, BITS.name))).toEqual([1.75, 2, 0.25]);
+  });
+
+  test('a difference is one of values there, and only between runs that came so far', () => {
+    expect(difference(runs[1], runs[0], BITS.name, scores)).toBe(-0.25);
+    expect(difference(runs[2], runs[0], BITS.name, scores)).toBeUndefined();
+  });
+
+  test('an excluded run is not ranked', () => {
+    const excluded = { because: 'the disk was failing', author: 'anna', at: '2026-01-01T00:00:00Z' };
+    const left = { ...runs[1], excluded };
+    expect(scores.isRanked(left)).toBe(false);
+    expect(seenScores([left])).not.toBe(seenScores([runs[1]]));
+  });
+
+  test('only a new score asks anew, not a step of training', () => {
+    expect(seenScores([{ ...runs[1], step: 9, latest: { ...runs[1].latest, 'train/loss': 3 } }])).toBe(
+      seenScores([runs[1]]),
+    );
+    expect(seenScores([{ ...runs[1], ...bits(1.25) }])).not.toBe(seenScores([runs[1]]));
+  });
 });

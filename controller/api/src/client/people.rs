@@ -6,7 +6,7 @@ use super::stream::EventStream;
 use super::{Connection, Error};
 use crate::RunId;
 use crate::view::{
-    ApplyAnswer, ApplyRequest, AuditPage, DeletionView, ExcludeRequest, ExtendAnswer,
+    ApplyAnswer, ApplyRequest, AuditPage, DeletionView, EqualTokens, ExcludeRequest, ExtendAnswer,
     ExtendRequest, ForkRequest, LogPage, LoopView, NoteRequest, NoteView, PlanView, PoolView,
     PriorityRequest, Problem, RotateRequest, RunView, SeriesAnswer, SeriesQuery, SweepSummary,
     SweepView, TokenRequest, TokenSecret, TokenView,
@@ -63,6 +63,16 @@ impl Client {
 
     pub async fn sweep(&self, name: &str) -> Result<SweepView, Error> {
         self.get(&format!("/sweeps/{}", escaped(name))).await
+    }
+
+    /// What the runs of a sweep had come to after so many tokens; none: where all have come to.
+    pub async fn equal_tokens(
+        &self,
+        name: &str,
+        tokens: Option<u64>,
+    ) -> Result<EqualTokens, Error> {
+        let asked = tokens.map_or_else(String::new, |tokens| format!("?tokens={tokens}"));
+        self.get(&format!("/sweeps/{}/equal{asked}", escaped(name))).await
     }
 
     /// What changes in a sweep, from the cursor of a view on.

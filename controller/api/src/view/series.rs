@@ -1,5 +1,7 @@
 //! Metric series as charts want them: columns.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -23,6 +25,29 @@ pub struct SeriesQuery {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct SeriesAnswer {
     pub series: Vec<SeriesPoints>,
+}
+
+/// What the runs of a sweep had come to after the same number of tokens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EqualTokens {
+    /// The count that was asked for, or the largest that every run which has begun and is not excluded
+    /// has reached; none before the first has begun.
+    pub tokens: Option<u64>,
+    /// Runs that have reached it and are not excluded, in the order of their numbers.
+    pub runs: Vec<EqualRow>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EqualRow {
+    pub run_id: RunId,
+    /// Held-out and task metrics: the last value at or before that count.
+    pub values: BTreeMap<String, StepValue>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct StepValue {
+    pub step: u64,
+    pub value: f64,
 }
 
 /// The columns are equally long; steps ascend.

@@ -1,12 +1,14 @@
 //! `ctl sweep get`: the answer of a sweep.
 //!
 //! Runs of the same point that differ in their seed alone are one arm: its metrics are their means.
-//! Only runs that succeeded are ranked, never an unfinished one against a finished one. Differences
-//! are to the baseline: the base as it is written in the file.
+//! Only runs that succeeded are ranked, never an unfinished one against a finished one; or, at equal
+//! tokens, all that have come so far. Differences are to the baseline: the base as it is written in the
+//! file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::process::ExitCode;
 
+use assay_api::quantity::tokens;
 use assay_api::view::{Outcome, RunKind, RunRow, SweepView};
 use clap::Args;
 
@@ -29,6 +31,8 @@ Examples:
   ctl sweep get lr-and-mix
   ctl sweep get lr-and-mix --by task/aspects/acc
   ctl sweep get lr-and-mix --by general          any part of a name that only one metric has
+  ctl sweep get lr-and-mix --at equal            unfinished runs too, where all have come to
+  ctl sweep get lr-and-mix --at 200k             after 200k tokens: runs that came so far
   ctl sweep get lr-and-mix --tag keep            only what `ctl run tag` tagged so
   ctl sweep get lr-and-mix -o json > runs.json";
 
@@ -44,9 +48,56 @@ pub(crate) struct Options {
     #[arg(long, value_name = "METRIC")]
     by: Option<String>,
 
+    /// Compare at the end (finished runs only), at the most tokens that every run which has begun has
+    /// reached (equal), or at a count of tokens (200k): the last score at or before it.
+    #[arg(long, value_name = "end|equal|TOKENS", default_value = "end", value_parser = at)]
+    at: At,
+
     /// Only runs with this tag, and the baseline, which they are compared with.
     #[arg(long, value_name = "TAG")]
     tag: Option<String>,
+}
+
+/// Where runs are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    End,
+    /// After so many tokens; none: as many as all have reached.
+    Tokens(Option<u64>),
+}
+
+fn at(text: &str) -> Result<At, String> {
+    match text {
+        "end" => Ok(At::End),
+        "equal" => Ok(At::Tokens(None)),
+        count => match tokens(count) {
+            Some(tokens) => Ok(At::Tokens(Some(tokens))),
+            None => Err(format!("expected end, equal or tokens such as 200k, found `{count}`")),
+        },
+    }
+}
+
+/// The scores of each run at equal tokens take the place of its latest ones. Those that have not come
+/// so far lose theirs.
+async fn equalize(
+    session: &Session,
+    view: &mut SweepView,
+    asked: Option<u64>,
+) -> anyhow::Result<u64> {
+    let answer = session.client.equal_tokens(&view.summary.name, asked).await?;
+    let Some(tokens) = answer.tokens else {
+        anyhow::bail!(
+            "no run has begun to train yet: `ctl sweep watch {}` looks on",
+            view.summary.name
+        )
+    };
+    let mut reached: HashMap<_, _> =
+        answer.runs.into_iter().map(|row| (row.run_id, row.values)).collect();
+    for run in &mut view.runs {
+        let values = reached.remove(&run.run_id).unwrap_or_default();
+        run.latest = values.into_iter().map(|(name, score)| (name, score.value)).collect();
+    }
+    Ok(tokens)
 }
 
 pub(crate) async fn get(session: &Session, options: &Options) -> anyhow::Result<ExitCode> {
@@ -54,7 +105,14 @@ pub(crate) async fn get(session: &Session, options: &Options) -> anyhow::Result<
     if let Some(tag) = &options.tag {
         view.runs.retain(|run| run.is_baseline || run.tags.contains(tag));
     }
+    let tokens = match options.at {
+        At::End => None,
+        At::Tokens(asked) => Some(equalize(session, &mut view, asked).await?),
+    };
     if session.format != Format::Table {
+        if let Some(tokens) = tokens {
+            print::note(&format!("`latest` holds the scores after {tokens} tokens."));
+        }
         print::view(session.format, &view, |_| String::new())?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -63,7 +121,14 @@ pub(crate) async fn get(session: &Session, options: &Options) -> anyhow::Result<
         Some(asked) => Some(find(&metrics, asked)?),
         None => metrics.first().map(String::as_str),
     };
-    print::result(&show(&view, &metrics, by))?;
+    let is_ranked = if tokens.is_some() { has_scores } else { is_final };
+    print::result(&show(&view, &metrics, by, is_ranked))?;
+    if let Some(tokens) = tokens {
+        print::note(&format!(
+            "\nCompared after {tokens} tokens, by the last score at or before; runs that have not come so \
+             far are not ranked."
+        ));
+    }
     if let Some(by) = by {
         let better = if is_lower_better(by) { "lower" } else { "higher" };
         let others: Vec<_> =
@@ -160,15 +225,26 @@ fn deviation(values: &[f64]) -> Option<f64> {
     (n > 1.0).then(|| (squares / (n - 1.0)).sqrt())
 }
 
-fn is_ranked(run: &RunRow) -> bool {
+/// Whether a run takes part in the ranking.
+type IsRanked = fn(&RunRow) -> bool;
+
+fn is_final(run: &RunRow) -> bool {
+    run.outcome == Some(Outcome::Succeeded) && is_compared(run)
+}
+
+/// At equal tokens only runs that have come so far keep any.
+fn has_scores(run: &RunRow) -> bool {
+    !run.latest.is_empty() && is_compared(run)
+}
+
+fn is_compared(run: &RunRow) -> bool {
     matches!(run.kind, RunKind::Train | RunKind::Evaluate)
-        && run.outcome == Some(Outcome::Succeeded)
         && (run.is_baseline || !run.axes.is_empty())
         && run.excluded.is_none()
 }
 
 /// The arms, best first; what has no value or none that compares comes last.
-fn ranked<'a>(runs: &'a [RunRow], by: Option<&str>) -> Vec<Arm<'a>> {
+fn ranked<'a>(runs: &'a [RunRow], by: Option<&str>, is_ranked: IsRanked) -> Vec<Arm<'a>> {
     let mut arms: BTreeMap<String, Arm<'a>> = BTreeMap::new();
     for run in runs.iter().filter(|run| is_ranked(run)) {
         let point: BTreeMap<_, _> = run.axes.iter().filter(|(path, _)| *path != SEED).collect();
@@ -191,7 +267,7 @@ fn ranked<'a>(runs: &'a [RunRow], by: Option<&str>) -> Vec<Arm<'a>> {
     arms
 }
 
-fn show(view: &SweepView, metrics: &[String], by: Option<&str>) -> String {
+fn show(view: &SweepView, metrics: &[String], by: Option<&str>, is_ranked: IsRanked) -> String {
     let summary = &view.summary;
     let mut text = format!(
         "{}: {}, {}\n",
@@ -203,7 +279,7 @@ fn show(view: &SweepView, metrics: &[String], by: Option<&str>) -> String {
     for axis in &view.axes {
         text.push_str(&format!("  {}: {}\n", axis.label, words::values(&axis.values)));
     }
-    let arms = ranked(&view.runs, by);
+    let arms = ranked(&view.runs, by, is_ranked);
     if !arms.is_empty() {
         text.push_str(&format!("\n{}", arms_table(&arms, metrics, by)));
     }
@@ -307,7 +383,7 @@ mod tests {
     }
 
     fn labels(by: &str) -> Vec<String> {
-        ranked(&sweep(), Some(by)).iter().map(Arm::label).collect()
+        ranked(&sweep(), Some(by), is_final).iter().map(Arm::label).collect()
     }
 
     #[test]
@@ -317,12 +393,32 @@ mod tests {
     }
 
     #[test]
+    fn at_equal_tokens_unfinished_runs_are_ranked_and_those_without_scores_are_not() {
+        let mut runs = sweep();
+        runs[0].latest.clear();
+        let arms = ranked(&runs, Some(LOSS), has_scores);
+        let numbers: Vec<Vec<u32>> =
+            arms.iter().map(|arm| arm.runs.iter().map(|run| run.number).collect()).collect();
+        assert_eq!(numbers, [vec![5, 6], vec![2, 4], vec![3]]);
+    }
+
+    #[test]
+    fn runs_are_compared_at_the_end_or_at_a_count_of_tokens() {
+        assert_eq!(at("end"), Ok(At::End));
+        assert_eq!(at("equal"), Ok(At::Tokens(None)));
+        assert_eq!(at("1.5M"), Ok(At::Tokens(Some(1_500_000))));
+        for wrong in ["", "start", "-1", "0", "20%"] {
+            assert!(at(wrong).unwrap_err().contains("such as 200k"), "{wrong}");
+        }
+    }
+
+    #[test]
     fn an_excluded_run_is_in_no_arm_and_has_a_footnote() {
         let mut runs = sweep();
         let because = json!({"because": "the disk was failing", "author": "anna",
             "at": "2026-11-25T01:02:03Z"});
         runs[0].excluded = serde_json::from_value(because).unwrap();
-        let arms = ranked(&runs, Some(LOSS));
+        let arms = ranked(&runs, Some(LOSS), is_final);
         let numbers: Vec<Vec<u32>> =
             arms.iter().map(|arm| arm.runs.iter().map(|run| run.number).collect()).collect();
         assert_eq!(numbers, [vec![2, 4], vec![3]]);
@@ -340,7 +436,7 @@ mod tests {
     #[test]
     fn seeds_are_one_arm_with_mean_deviation_and_difference_to_the_baseline() {
         let runs = sweep();
-        let arms = ranked(&runs, Some(LOSS));
+        let arms = ranked(&runs, Some(LOSS), is_final);
         let baseline = arms.iter().find(|arm| arm.is_baseline());
         // Means 1.6 and 2.1; both spread by 0.1 around them, over n - 1 = 1: sqrt(0.02).
         assert_eq!(cell(&arms[0], baseline, LOSS), "1.6000±0.1414 (-0.5000)");
