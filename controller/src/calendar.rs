@@ -6,8 +6,8 @@
 
 mod hand;
 
-pub(crate) use hand::{put, times};
 pub use hand::{list, pause, remove, resume, run_now, show};
+pub(crate) use hand::{put, times};
 
 use assay_api::sweep::{Overlap, renamed, unscheduled};
 use assay_api::view::ApplyRequest;

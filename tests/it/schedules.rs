@@ -1,8 +1,6 @@
 //! A file with a schedule is applied at its times, each time once, whoever leads.
 
-use assay_api::view::{
-    ApplyAnswer, FiringOutcome, FiringView, ScheduleDetails, SweepSummary,
-};
+use assay_api::view::{ApplyAnswer, FiringOutcome, FiringView, ScheduleDetails, SweepSummary};
 use assay_controller::schedule::{self, Memory};
 use assay_scheduler::Exit;
 use assay_tests::{TestApp, sweep};
@@ -54,7 +52,10 @@ async fn a_time_that_has_come_is_applied_once_as_a_sweep_of_its_own(db: PgPool) 
     let answer: ApplyAnswer = app.apply(&nightly("")).await.unwrap();
     assert_eq!((answer.sweep_id, answer.plan.is_new), (None, true));
     let times = answer.plan.schedule.unwrap();
-    assert_eq!((times.cron.as_str(), times.zone.as_str(), times.next.len()), ("0 2 * * *", "UTC", 3));
+    assert_eq!(
+        (times.cron.as_str(), times.zone.as_str(), times.next.len()),
+        ("0 2 * * *", "UTC", 3)
+    );
     app.settle().await;
     assert!(sweeps(&app).await.is_empty(), "it is not due");
     assert_eq!(details(&app).await.schedule.due_at, Some(times.next[0]));
@@ -133,7 +134,10 @@ async fn while_the_last_sweep_has_not_ended_a_time_is_skipped_waits_or_replaces_
     assert_eq!(outcomes(&app).await, [Applied, Applied]);
 
     app.apply(&nightly(", overlap: replace")).await.unwrap();
-    sqlx::query("update firing set due_at = due_at - interval '7 days'").execute(&db).await.unwrap();
+    sqlx::query("update firing set due_at = due_at - interval '7 days'")
+        .execute(&db)
+        .await
+        .unwrap();
     sqlx::query("update sweep set name = 'nightly@2020-01-01' where name = $1")
         .bind(&second)
         .execute(&db)
@@ -161,7 +165,10 @@ async fn a_file_that_cannot_be_applied_any_more_is_refused_and_the_schedule_goes
     let why = refused.reason.unwrap();
     assert!(why.contains("general.jsonl"), "{why}");
     std::fs::rename(&away, &source).unwrap();
-    sqlx::query("update firing set due_at = due_at - interval '7 days'").execute(&db).await.unwrap();
+    sqlx::query("update firing set due_at = due_at - interval '7 days'")
+        .execute(&db)
+        .await
+        .unwrap();
     pass(&db, 1).await;
     app.settle().await;
     assert_eq!(outcomes(&app).await, [FiringOutcome::Applied, FiringOutcome::Refused]);
@@ -178,10 +185,12 @@ async fn what_has_ended_is_deleted_beyond_what_is_kept(db: PgPool) {
         cancel(&mut app, &last).await;
         let name = format!("nightly@2020-01-0{day}");
         for sql in [
-            "update firing set due_at = due_at - interval '7 days'",
-            "update sweep set created_at = created_at - interval '7 days'",
+            "update firing set due_at = due_at - make_interval(days => 30 * $1)
+             where due_at = (select max(due_at) from firing)",
+            "update sweep set created_at = now() - make_interval(days => 30 * (4 - $1))
+             where created_at = (select max(created_at) from sweep)",
         ] {
-            sqlx::query(sql).execute(&db).await.unwrap();
+            sqlx::query(sql).bind(day).execute(&db).await.unwrap();
         }
         sqlx::query("update sweep set name = $1 where name = $2")
             .bind(&name)
@@ -216,7 +225,10 @@ async fn a_schedule_is_paused_changed_and_removed(db: PgPool) {
     pruning.prune = true;
     let (status, error) =
         TestApp::read::<ApplyAnswer>(app.post("/sweeps/apply", &pruning).await).unwrap_err();
-    assert!(status == StatusCode::UNPROCESSABLE_ENTITY && error.contains("is a schedule"), "{error}");
+    assert!(
+        status == StatusCode::UNPROCESSABLE_ENTITY && error.contains("is a schedule"),
+        "{error}"
+    );
 
     let name: String = TestApp::read(app.post("/schedules/nightly/run", &()).await).unwrap();
     let fork = serde_json::json!({"name": "other", "file": null, "folder": null});

@@ -50,9 +50,9 @@ async fn values(tx: &mut PgConnection, steps: &HashMap<Uuid, i64>) -> anyhow::Re
     let runs: Vec<Uuid> = steps.keys().copied().collect();
     let scores = series::scores(&mut *tx, &runs).await?;
     let until = |score: &Scores| steps.get(&score.point.0).copied().unwrap_or_default();
-    let longer: Vec<&Scores> = scores.iter().filter(|at| until(at) < at.latest_step).collect();
-    let wanted = longer.iter().map(|at| (at.series_id, until(at))).collect::<Vec<_>>();
-    let mut chunks = stored(tx, &longer, &wanted).await?;
+    let longer = scores.iter().filter(|at| until(at) < at.latest_step);
+    let wanted: Vec<_> = longer.map(|at| (at.series_id, until(at))).collect();
+    let mut chunks = stored(tx, &wanted).await?;
     let mut values = Values::new();
     for score in &scores {
         let last = if score.latest_step <= until(score) {
@@ -76,7 +76,6 @@ async fn values(tx: &mut PgConnection, steps: &HashMap<Uuid, i64>) -> anyhow::Re
 /// What may hold the last point of each series until its step, folded or not.
 async fn stored(
     tx: &mut PgConnection,
-    longer: &[&Scores],
     wanted: &[(i64, i64)],
 ) -> anyhow::Result<HashMap<i64, Vec<Chunk>>> {
     let mut chunks: HashMap<i64, Vec<Chunk>> = HashMap::new();
@@ -87,9 +86,7 @@ async fn stored(
         chunks.entry(row.series_id).or_default().push(row.unpack()?);
     }
     let ids: Vec<i64> = wanted.iter().map(|wanted| wanted.0).collect();
-    let mut runs: Vec<Uuid> = longer.iter().map(|score| score.run_id.0).collect();
-    runs.dedup();
-    for batch in report::tail(tx, &runs, Pick::Only(&ids)).await? {
+    for batch in report::tail(tx, Pick::Only(&ids)).await? {
         chunks.entry(batch.series_id).or_default().push(batch.unpack()?);
     }
     Ok(chunks)

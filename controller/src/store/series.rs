@@ -145,8 +145,7 @@ pub async fn shown(
 #[derive(Clone, Debug)]
 pub struct Scores {
     pub series_id: i64,
-    pub run_id: RunId,
-    /// The run whose weights were scored; mostly the same.
+    /// The run whose weights were scored.
     pub point: RunId,
     pub name: String,
     pub latest_step: i64,
@@ -159,7 +158,7 @@ pub struct Scores {
 /// The database does not answer.
 pub async fn scores(db: impl PgExecutor<'_>, points: &[Uuid]) -> Result<Vec<Scores>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select s.series_id, s.run_id, v.run_id as "point!", s.name,
+        r#"select s.series_id, v.run_id as "point!", s.name,
             s.latest_step as "latest_step!", s.latest_value as "latest_value!"
          from shown v join series s on s.run_id = v.source_run_id
          where v.run_id = any($1) and is_shown(s.name, v.tasks)
@@ -172,7 +171,6 @@ pub async fn scores(db: impl PgExecutor<'_>, points: &[Uuid]) -> Result<Vec<Scor
     .await?;
     let scores = rows.into_iter().map(|row| Scores {
         series_id: row.series_id,
-        run_id: RunId(row.run_id),
         point: RunId(row.point),
         name: row.name,
         latest_step: row.latest_step,

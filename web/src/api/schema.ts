@@ -260,6 +260,92 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/schedules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Every schedule, by name. */
+        get: operations["list_schedules"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/schedules/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A schedule with its file, and what became of its last hundred times. */
+        get: operations["show_schedule"];
+        put?: never;
+        post?: never;
+        /** Removes a schedule with what became of its times. Its sweeps stay. */
+        delete: operations["remove_schedule"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/schedules/{name}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** None of its times comes until it is resumed. */
+        post: operations["pause_schedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/schedules/{name}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Goes on with the next time from now on. */
+        post: operations["resume_schedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/schedules/{name}/run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Applies its file now, whatever its times are. Returns the name of the sweep. */
+        post: operations["run_schedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/series/query": {
         parameters: {
             query?: never;
@@ -322,7 +408,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Stores the sweep's runs, in one transaction. Twice does nothing the second time. */
+        /**
+         * Stores the sweep's runs, in one transaction. Twice does nothing the second time. A file with a
+         *     `schedule` is kept, and applied at its times.
+         */
         post: operations["apply_sweep"];
         delete?: never;
         options?: never;
@@ -391,6 +480,23 @@ export interface paths {
         };
         /** What deleting the sweep would take away. */
         get: operations["show_deletion"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sweeps/{name}/equal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the runs of a sweep had come to after the same number of tokens. */
+        get: operations["at_equal_tokens"];
         put?: never;
         post?: never;
         delete?: never;
@@ -767,7 +873,7 @@ export interface components {
         };
         ApplyAnswer: {
             plan: components["schemas"]["PlanView"];
-            sweep_id: components["schemas"]["SweepId"];
+            sweep_id?: components["schemas"]["SweepId"] | null;
         };
         /** @description `POST /api/v1/sweeps/plan` and `POST /api/v1/sweeps/apply`. */
         ApplyRequest: {
@@ -1016,6 +1122,24 @@ export interface components {
         };
         /** @enum {string} */
         Engine: "reference" | "cpu-f32" | "cpu-bf16";
+        EqualRow: {
+            run_id: components["schemas"]["RunId"];
+            /** @description Held-out and task metrics: the last value at or before that count. */
+            values: {
+                [key: string]: components["schemas"]["StepValue"];
+            };
+        };
+        /** @description What the runs of a sweep had come to after the same number of tokens. */
+        EqualTokens: {
+            /** @description Runs that have reached it and are not excluded, in the order of their numbers. */
+            runs: components["schemas"]["EqualRow"][];
+            /**
+             * Format: int64
+             * @description The count that was asked for, or the largest that every run which has begun and is not excluded
+             *     has reached; none before the first has begun.
+             */
+            tokens?: number | null;
+        };
         /** @description What is measured, and at which steps (a measurement at step s sees s updates). Not in the point. */
         Eval: {
             /** @description Ascending; starts with 0 and ends with the last step. */
@@ -1184,6 +1308,28 @@ export interface components {
         FinishRequest: {
             finish: components["schemas"]["Finish"];
             instance: components["schemas"]["InstanceId"];
+        };
+        /** @enum {string} */
+        FiringOutcome: "applied" | "skipped" | "refused";
+        /** @description What became of one time. */
+        FiringView: {
+            /**
+             * Format: date-time
+             * @description When it was looked at.
+             */
+            at: string;
+            /** Format: date-time */
+            due_at: string;
+            /**
+             * Format: int32
+             * @description Times before this one that passed while no controller was there.
+             */
+            missed: number;
+            outcome: components["schemas"]["FiringOutcome"];
+            /** @description Why none was. */
+            reason?: string | null;
+            /** @description The sweep that was applied. It may have been deleted since. */
+            sweep?: string | null;
         };
         /** @description `POST /api/v1/sweeps/{name}/fork`. */
         ForkRequest: {
@@ -1377,6 +1523,11 @@ export interface components {
             /** Format: int32 */
             succeeded: number;
         };
+        /**
+         * @description What becomes of a time while the last sweep of the schedule has not ended.
+         * @enum {string}
+         */
+        Overlap: "skip" | "wait" | "replace";
         /** @description How fast a shape of runs goes: what an estimate is made of. */
         Pace: {
             /**
@@ -1430,11 +1581,12 @@ export interface components {
              *     with `reuse` they are not trained again.
              */
             reused: number;
+            schedule?: components["schemas"]["TimesView"] | null;
             sources: components["schemas"]["SourceUse"][];
             sweep: string;
             /**
              * Format: int64
-             * @description Of the added train runs, also those.
+             * @description Of the added runs that are to be trained.
              */
             tokens: number;
             warnings: string[];
@@ -1665,6 +1817,40 @@ export interface components {
         };
         /** @enum {string} */
         Schedule: "wsd" | "cosine" | "linear" | "constant" | "inverse_sqrt";
+        /** @description A schedule with its file and its last hundred times, the newest first. */
+        ScheduleDetails: components["schemas"]["ScheduleView"] & {
+            /** @description The file that is applied. */
+            file: string;
+            firings: components["schemas"]["FiringView"][];
+            /** @description The folder that its relative paths start from. */
+            folder: string;
+        };
+        /** @description One line of the list of schedules. */
+        ScheduleView: {
+            /** Format: date-time */
+            created_at: string;
+            created_by: string;
+            /** @description As written: minute, hour, day of the month, month, day of the week. */
+            cron: string;
+            /**
+             * Format: date-time
+             * @description The next time; none while it is paused, or if there is none any more.
+             */
+            due_at?: string | null;
+            is_paused: boolean;
+            /**
+             * Format: int32
+             * @description How many of its ended sweeps are kept; none: all.
+             */
+            keep?: number | null;
+            last?: components["schemas"]["FiringView"] | null;
+            /** @description Its sweeps are called so, and by the date: `nightly@2026-11-22`. */
+            name: string;
+            /** @description What becomes of a time while the last sweep has not ended. */
+            overlap: components["schemas"]["Overlap"];
+            /** @description The time zone that it is read in, by its IANA name. */
+            zone: string;
+        };
         SeriesAnswer: {
             series: components["schemas"]["SeriesPoints"][];
         };
@@ -1777,6 +1963,12 @@ export interface components {
             /** Format: int32 */
             pid: number;
         };
+        StepValue: {
+            /** Format: int64 */
+            step: number;
+            /** Format: double */
+            value: number;
+        };
         /** @description What `GET /sweeps/{name}/stream` sends, one per server-sent event; its `id` is the cursor. */
         StreamEvent: {
             runs: components["schemas"]["RunRow"][];
@@ -1847,6 +2039,16 @@ export interface components {
             path: string;
             /** @description SHA-256 of the task file and of its data file, in hex, pinned at apply; empty until then. */
             sha256: string;
+        };
+        /** @description When a file is applied, as far as it can be told: what a plan says of a file with a `schedule`. */
+        TimesView: {
+            cron: string;
+            /** Format: int32 */
+            keep?: number | null;
+            /** @description The next three times. */
+            next: string[];
+            overlap: components["schemas"]["Overlap"];
+            zone: string;
         };
         /** @description `POST /api/v1/tokens`. */
         TokenRequest: {
@@ -3285,6 +3487,401 @@ export interface operations {
             };
         };
     };
+    list_schedules: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScheduleView"][];
+                };
+            };
+            /** @description Nobody that is known asks */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not, or a page of another site makes them ask */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the controller's own: its log has it */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_schedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description name of the schedule */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScheduleDetails"];
+                };
+            };
+            /** @description Nobody that is known asks */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not, or a page of another site makes them ask */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the controller's own: its log has it */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_schedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description name of the schedule */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody that is known asks */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not, or a page of another site makes them ask */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the controller's own: its log has it */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pause_schedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description name of the schedule */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody that is known asks */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not, or a page of another site makes them ask */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the controller's own: its log has it */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resume_schedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description name of the schedule */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody that is known asks */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not, or a page of another site makes them ask */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the controller's own: its log has it */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    run_schedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description name of the schedule */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description Nobody that is known asks */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not, or a page of another site makes them ask */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the controller's own: its log has it */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     query_series: {
         parameters: {
             query?: never;
@@ -4079,6 +4676,84 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the controller's own: its log has it */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    at_equal_tokens: {
+        parameters: {
+            query?: {
+                /** @description Tokens trained on; none: as many as every run that has begun and is not excluded has reached. */
+                tokens?: number | null;
+            };
+            header?: never;
+            path: {
+                /** @description name of the sweep */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EqualTokens"];
+                };
+            };
+            /** @description Nobody that is known asks */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not, or a page of another site makes them ask */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter that is unknown, wrong or over a limit */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

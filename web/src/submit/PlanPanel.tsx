@@ -120,7 +120,7 @@ function Summary({ plan }: { plan: PlanView }) {
 /** With a schedule, each of its times makes a sweep. */
 function whereTo({ schedule, is_new: isNew, sweep }: PlanView): string {
   if (!schedule) return isNew ? 'a new sweep' : `to ${sweep}`;
-  const next = schedule.next[0];
+  const next = schedule.next.at(0);
   const when = next === undefined ? 'never again' : `next ${clock(next)}`;
   return `each time of ${schedule.cron} (${schedule.zone}), ${when}`;
 }
