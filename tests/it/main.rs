@@ -23,6 +23,7 @@ mod outside;
 mod pause;
 mod remarks;
 mod repin;
+mod retention;
 mod schedule;
 mod states;
 mod transaction;
