@@ -16,7 +16,7 @@ use crate::store::{audit, log_line, series};
 
 /// What is dropped at once: some tenths of a second. More waits for the next turn.
 const EVERY: Duration = Duration::from_mins(1);
-const RUNS_MAX: i64 = 200;
+const RUNS_MAX: i64 = 100;
 const ROWS_MAX: i64 = 5000;
 
 /// When something was dropped last.

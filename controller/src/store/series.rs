@@ -201,8 +201,7 @@ pub async fn drop_system(
     // folded first
     let runs = sqlx::query_scalar!(
         "select run_id from run
-         where state = 'done' and ended_at < now() - make_interval(secs => $1)
-           and run_id in (select run_id from series where name like 'system/%')
+         where state = 'done' and not is_system_dropped and ended_at < now() - make_interval(secs => $1)
            and not exists (
                 select from report r join attempt a on a.run_id = r.run_id and a.attempt = r.attempt
                 where r.run_id = run.run_id and a.seq_folded < r.seq
@@ -216,7 +215,10 @@ pub async fn drop_system(
     .await?;
     let dropped =
         sqlx::query!("delete from series where run_id = any($1) and name like 'system/%'", &runs)
-            .execute(tx)
+            .execute(&mut *tx)
             .await?;
+    sqlx::query!("update run set is_system_dropped = true where run_id = any($1)", &runs)
+        .execute(tx)
+        .await?;
     Ok(dropped.rows_affected())
 }
