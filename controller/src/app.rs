@@ -12,6 +12,7 @@ use crate::access::Access;
 use crate::access::provider::Provider;
 use crate::http::limits::STREAMS_MAX;
 use crate::pool::Pools;
+use crate::retention::Retention;
 use crate::secret::InstallationKey;
 use crate::store::Store;
 use crate::webhook::address::Reach;
@@ -34,6 +35,8 @@ pub struct App {
     pub reach: Reach,
     /// How long a worker may be silent.
     pub lease_ms: u64,
+    /// How long what grows is kept.
+    pub retention: Retention,
     /// The folder that relative paths start from where a request names none.
     pub folder: String,
     pub shutdown: CancellationToken,

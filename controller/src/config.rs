@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::access::Access;
 use crate::access::provider::{Provider, Settings};
 use crate::access::rule::Rule;
+use crate::retention::Retention;
 use crate::webhook::address::Reach;
 
 /// The control plane of Assay: HTTP, Postgres, the scheduling loop and its pools.
@@ -100,6 +101,9 @@ pub struct Serve {
     /// it they go to public ones alone, whatever a name leads to.
     #[arg(long, env = "ASSAY_WEBHOOKS_TO_PRIVATE")]
     pub webhooks_to_private: bool,
+
+    #[command(flatten)]
+    pub retention: Retention,
 
     /// Folder that relative paths of a sweep file start from, where a request names none. Default:
     /// where this program was started.

@@ -4,7 +4,8 @@
 //! `schedule`, the loop: observe, plan, commit, perform; `intent` (what people want), `attempt` (what
 //! workers say) and `apply` (what a sweep file asks for), which write and wake the loop; `metrics`,
 //! where points are kept and read; `remark` (what people say of runs), which the loop need not know;
-//! `deletion` of sweeps with their files, `extension` of runs; `calendar`, which applies files at their times; `http` and `store`, which only translate;
+//! `deletion` of sweeps with their files, `retention` (what is kept for how long), `extension` of runs; `calendar`, which applies
+//! files at their times; `http` and `store`, which only translate;
 //! `webhook`, which tells other programs what happened; `pool`, where attempts run; `postgres`, the private server; `access`, who may ask for what.
 //!
 //! **Invariant:** `http` never calls a pool; `store` never decides; `pool` never writes SQL.
@@ -24,6 +25,7 @@ pub mod metrics;
 pub mod pool;
 pub mod postgres;
 pub mod remark;
+pub mod retention;
 pub mod schedule;
 pub mod secret;
 pub mod serve;

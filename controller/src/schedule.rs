@@ -2,6 +2,7 @@
 //! it. No retry inside an activation: the next one is the retry.
 
 mod clear;
+mod drop_old;
 mod explain;
 mod observe;
 mod perform;
@@ -30,6 +31,8 @@ use crate::store::world::{self, Rows, Told};
 use crate::store::{self, CHANNEL};
 
 use clear::clear;
+use drop_old::Turns;
+pub use drop_old::{Dropped, drop_old};
 use explain::{Explained, explain};
 use observe::{observe, world_of};
 use perform::perform;
@@ -48,6 +51,7 @@ const DRAIN_POLL: Duration = Duration::from_millis(100);
 pub struct Memory {
     reachable: Reachable,
     keys: Keys,
+    turns: Turns,
 }
 
 /// What one activation did.
@@ -153,6 +157,7 @@ pub async fn activate(app: &App, memory: &mut Memory) -> anyhow::Result<Activati
     perform(app, &rows, &plan.actions).await?;
     clear(app, proof).await?;
     calendar::turn(app, proof).await?;
+    memory.turns.take(app, proof).await;
     Ok(Activation { steps, actions: plan.actions.len(), is_follower: false })
 }
 

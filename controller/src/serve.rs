@@ -48,6 +48,7 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
         lease,
         folder,
         provider,
+        retention,
         ..
     } = options;
     let provider = provider.provider(access.url.as_deref())?.map(Arc::new);
@@ -86,6 +87,7 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
         provider,
         reach,
         lease_ms: u64::try_from(lease.as_millis())?,
+        retention,
         folder: path_text(&folder)?,
         shutdown: CancellationToken::new(),
         wake,

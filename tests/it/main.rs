@@ -24,6 +24,7 @@ mod outside;
 mod pause;
 mod remarks;
 mod repin;
+mod retention;
 mod reuse;
 mod schedule;
 mod schedules;

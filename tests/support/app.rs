@@ -8,6 +8,7 @@ use assay_controller::access::Access;
 use assay_controller::app::{self, App};
 use assay_controller::http;
 use assay_controller::pool::{AttemptKey, Pools};
+use assay_controller::retention::Retention;
 use assay_controller::schedule::{self, Memory};
 use assay_controller::secret::InstallationKey;
 use assay_controller::store::{self, Store};
@@ -54,6 +55,7 @@ impl TestApp {
             provider: None,
             reach: Reach::Public,
             lease_ms: 60_000,
+            retention: Retention::default(),
             folder: corpus.folder().to_owned(),
             shutdown: CancellationToken::new(),
             wake: Arc::new(Notify::new()),

@@ -1,5 +1,7 @@
 //! Who asked for what, and how it was answered.
 
+use std::time::Duration;
+
 use assay_api::view::{AuditRow, Via};
 use sqlx::PgExecutor;
 
@@ -72,6 +74,28 @@ pub async fn page(
         detail: row.detail,
     });
     Ok(row.collect())
+}
+
+/// Drops old rows, the oldest first; returns how many.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn drop_old(
+    db: impl PgExecutor<'_>,
+    kept: Duration,
+    rows_max: i64,
+) -> Result<u64, sqlx::Error> {
+    let dropped = sqlx::query!(
+        "delete from audit where audit_id in (
+            select audit_id from audit where at < now() - make_interval(secs => $1)
+            order by at limit $2
+         )",
+        kept.as_secs_f64(),
+        rows_max,
+    )
+    .execute(db)
+    .await?;
+    Ok(dropped.rows_affected())
 }
 
 const fn word(via: Via) -> &'static str {

@@ -1,10 +1,12 @@
 //! What workers print.
 
+use std::time::Duration;
+
 use assay_api::RunId;
 use assay_api::view::{LogPage, LogRow};
 use assay_api::worker::{LogLevel, LogLine};
 use chrono::DateTime;
-use sqlx::PgExecutor;
+use sqlx::{PgConnection, PgExecutor};
 
 /// # Errors
 /// The database does not answer.
@@ -65,6 +67,48 @@ pub async fn page(
         })
         .collect();
     Ok(LogPage { rows, next })
+}
+
+/// Which lines are dropped, and how many at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Due {
+    /// Of runs that ended so long ago.
+    pub kept: Duration,
+    pub runs_max: i64,
+    pub lines_max: i64,
+}
+
+/// Drops old lines; returns how many.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn drop_old(tx: &mut PgConnection, due: Due) -> Result<u64, sqlx::Error> {
+    // held, so that nobody retries them meanwhile
+    let runs = sqlx::query_scalar!(
+        "select run_id from run
+         where state = 'done' and not is_log_dropped and ended_at < now() - make_interval(secs => $1)
+         order by ended_at limit $2
+         for no key update skip locked",
+        due.kept.as_secs_f64(),
+        due.runs_max,
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    let dropped = sqlx::query!(
+        "delete from log_line where log_id in (select log_id from log_line where run_id = any($1) limit $2)",
+        &runs,
+        due.lines_max,
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "update run set is_log_dropped = true
+         where run_id = any($1) and not exists (select from log_line l where l.run_id = run.run_id)",
+        &runs,
+    )
+    .execute(tx)
+    .await?;
+    Ok(dropped.rows_affected())
 }
 
 fn word(level: LogLevel) -> &'static str {

@@ -59,7 +59,9 @@ pub async fn step(tx: impl PgExecutor<'_>, step: &Step) -> Result<bool, sqlx::Er
                 phase = case when $3 = 'leased' then phase end,
                 queued_at = case when $3 = 'queued' and state <> 'queued' then now() else queued_at end,
                 started_at = case when $3 = 'leased' then coalesce(started_at, now()) else started_at end,
-                ended_at = case when $3 = 'done' then now() end
+                ended_at = case when $3 = 'done' then now() end,
+                is_system_dropped = is_system_dropped and $3 = 'done',
+                is_log_dropped = is_log_dropped and $3 = 'done'
             where run_id = $1 and version = $2
             returning run_id, version, state
         )

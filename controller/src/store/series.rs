@@ -1,6 +1,7 @@
 //! Metric series: a dictionary row each, and where it stands.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use assay_api::{RunId, SweepId};
 use assay_series::Levels;
@@ -244,4 +245,40 @@ pub async fn names_of_run(db: impl PgExecutor<'_>, run: RunId) -> Result<Vec<Str
     )
     .fetch_all(db)
     .await
+}
+
+/// Drops what the machines of some runs measured of themselves, all of it, with its chunks and
+/// roll-ups: of runs that ended so long ago. Returns how many series.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn drop_system(
+    tx: &mut PgConnection,
+    kept: Duration,
+    runs_max: i64,
+) -> Result<u64, sqlx::Error> {
+    // held, so that nobody retries them meanwhile. A report that is not folded names its series: it is
+    // folded first
+    let runs = sqlx::query_scalar!(
+        "select run_id from run
+         where state = 'done' and not is_system_dropped and ended_at < now() - make_interval(secs => $1)
+           and not exists (
+                select from report r join attempt a on a.run_id = r.run_id and a.attempt = r.attempt
+                where r.run_id = run.run_id and a.seq_folded < r.seq
+           )
+         order by ended_at limit $2
+         for no key update skip locked",
+        kept.as_secs_f64(),
+        runs_max,
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    let dropped =
+        sqlx::query!("delete from series where run_id = any($1) and name like 'system/%'", &runs)
+            .execute(&mut *tx)
+            .await?;
+    sqlx::query!("update run set is_system_dropped = true where run_id = any($1)", &runs)
+        .execute(tx)
+        .await?;
+    Ok(dropped.rows_affected())
 }
