@@ -191,7 +191,7 @@ async fn a_run_that_is_retried_afterwards_begins_its_series_and_its_log_anew(db:
 
     let mut worker = app.worker("s", 1).await;
     // the first report was stored already
-    let _ = worker.points(NAMES[3], &[(1, 1.0)]);
+    let _stored = worker.points(NAMES[3], &[(1, 1.0)]);
     worker.start(&[(1, 2)]).await.unwrap();
     let carried = all_kinds(&mut worker, 2);
     worker.send(Some(1), vec![carried]).await.unwrap();
