@@ -4,6 +4,7 @@ use assay_api::view::{RunState, SweepState};
 use assay_api::worker::{Finish, Wish};
 use assay_scheduler::Exit;
 use assay_tests::{TestApp, TestWorker, sweep};
+use axum::http::StatusCode;
 use sqlx::PgPool;
 
 const NOTHING: &serde_json::Value = &serde_json::Value::Null;
@@ -175,6 +176,14 @@ async fn a_higher_priority_goes_first_and_changes_with_the_file(db: PgPool) {
     assert_eq!(app.sweep("urgent").await.summary.priority, -5);
     app.apply(&sweep("urgent")).await.unwrap();
     assert_eq!(app.sweep("urgent").await.summary.priority, 0, "the default again");
+
+    let run = app.row("urgent", 2).await.run_id;
+    for path in ["/sweeps/urgent/priority".to_owned(), format!("/runs/{run}/priority")] {
+        let asked = app.post(&path, &serde_json::json!({"priority": 500})).await;
+        let (status, error) = TestApp::read::<()>(asked).unwrap_err();
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(error, "`priority` is 500; it must be -100 to 100");
+    }
 }
 
 /// The worker of a leased run records an error and leaves.

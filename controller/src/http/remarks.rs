@@ -1,6 +1,7 @@
 //! What people say about runs and sweeps: left out, noted, tagged, put before others.
 
 use assay_api::RunId;
+use assay_api::sweep::PRIORITIES;
 use assay_api::view::{ExcludeRequest, NoteRequest, NoteView, PriorityRequest, Problem};
 use axum::Extension;
 use axum::extract::State;
@@ -132,6 +133,7 @@ async fn prioritize_run(
     Path(run): Path<RunId>,
     Json(PriorityRequest { priority }): Json<PriorityRequest>,
 ) -> Result<StatusCode, Error> {
+    check(priority)?;
     intent::prioritize_run(&app, run, priority).await?;
     Ok(StatusCode::ACCEPTED)
 }
@@ -145,6 +147,16 @@ async fn prioritize_sweep(
     Path(name): Path<String>,
     Json(PriorityRequest { priority }): Json<PriorityRequest>,
 ) -> Result<StatusCode, Error> {
+    check(priority)?;
     intent::prioritize_sweep(&app, sweeps::find(&app, &name).await?, priority).await?;
     Ok(StatusCode::ACCEPTED)
+}
+
+/// As the sweep file has it.
+fn check(priority: i16) -> Result<(), Error> {
+    let (least, most) = (PRIORITIES.start(), PRIORITIES.end());
+    if PRIORITIES.contains(&priority) {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!("`priority` is {priority}; it must be {least} to {most}")))
 }

@@ -43,7 +43,7 @@ async fn show(
 /// Applies its file now, whatever its times are. Returns the name of the sweep.
 #[utoipa::path(post, operation_id = "run_schedule", path = "/schedules/{name}/run", tag = "schedules",
     params(("name" = String, Path, description = "name of the schedule")),
-    responses((status = 201, body = String), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+    responses((status = 201, body = String, content_type = "application/json"), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
 async fn run(
     State(app): State<App>,
     Path(name): Path<String>,

@@ -6,6 +6,7 @@ use assay_api::view::{
     ApplyAnswer, ApplyRequest, DeletionView, EqualTokens, ForkRequest, PlanView, Problem,
     SweepSummary, SweepView,
 };
+use assay_api::worker::limits::COUNT_MAX;
 use assay_scheduler::Pause;
 use axum::Extension;
 use axum::extract::State;
@@ -57,6 +58,7 @@ async fn show(State(app): State<App>, Path(name): Path<String>) -> Result<Json<S
 #[serde(deny_unknown_fields)]
 struct EqualQuery {
     /// Tokens trained on; none: as many as every run that has begun and is not excluded has reached.
+    #[param(maximum = 9_007_199_254_740_992_i64)]
     tokens: Option<u64>,
 }
 
@@ -69,6 +71,9 @@ async fn equal(
     Path(name): Path<String>,
     Query(at): Query<EqualQuery>,
 ) -> Result<Json<EqualTokens>, Error> {
+    if let Some(tokens) = at.tokens.filter(|tokens| COUNT_MAX < *tokens) {
+        return Err(Error::Limit(format!("`tokens` is {tokens}; the limit is {COUNT_MAX}")));
+    }
     let sweep = find(&app, &name).await?;
     Ok(Json(metrics::at_equal_tokens(&app, sweep, at.tokens).await?))
 }

@@ -41,6 +41,17 @@ base:
   eval: {tasks: {color: {path: color.yaml, every: 50%}}}
 ";
 
+/// A schedule, which is not due while this is asked.
+const NIGHTLY: &str = "
+assay: v1
+sweep: nightly
+schedule: 0 0 29 2 *
+base:
+  model: {preset: llama-300k}
+  data: {sources: {general: {path: general.jsonl}}}
+  train: {tokens: 4k, context: 64, batch: 256, lr: {peak: 1e-3, warmup: 2 steps}}
+";
+
 /// What is asked, round after round: an operation that takes something away leaves the others nothing to
 /// ask about.
 const ROUNDS: [&[&str]; 3] = [
@@ -51,6 +62,7 @@ const ROUNDS: [&[&str]; 3] = [
         "--exclude-operation-id=delete_sweep",
         "--exclude-operation-id=revoke_token",
         "--exclude-operation-id=remove_webhook",
+        "--exclude-operation-id=remove_schedule",
     ],
     &["--include-operation-id=finish_worker"],
     &[],
@@ -109,6 +121,7 @@ fn is_fault(line: &str) -> bool {
 /// A sweep that waits for a held worker, one that has ended, and a token.
 async fn fill(machine: &Machine) -> Known {
     machine.apply(HELD).await;
+    machine.apply(NIGHTLY).await;
     until("a worker is held", async || machine.is_sprung(KillPoint::AnsweredWorks).then_some(()))
         .await;
     machine.apply(WHOLE).await;
@@ -139,7 +152,8 @@ async fn fill(machine: &Machine) -> Known {
 fn settings_for(known: &Known) -> String {
     let runs: Vec<String> = known.runs.iter().map(RunId::to_string).collect();
     let runs: Vec<&str> = runs.iter().map(String::as_str).collect();
-    let files = [HELD.to_owned(), WHOLE.to_owned(), WHOLE.replace("whole", "third")];
+    let third = WHOLE.replace("whole", "third");
+    let files = [HELD.to_owned(), WHOLE.to_owned(), third, NIGHTLY.to_owned()];
     let files: Vec<&str> = files.iter().map(String::as_str).collect();
     let words: [(&str, &[&str], &[&str]); 13] = [
         ("sweeps", &["held", "whole", "third"], &["path.name"]),
@@ -223,6 +237,14 @@ include-tag = "access"
 include-tag = "webhooks"
 [operations.parameters]
 "path.name" = { dictionary = "tokens", probability = 0.7 }
+
+# And those of schedules are their own.
+[dictionaries.schedules]
+values = ["nightly"]
+[[operations]]
+include-tag = "schedules"
+[operations.parameters]
+"path.name" = { dictionary = "schedules", probability = 0.7 }
 
 # Numbers, which the words above are not.
 [dictionaries.deliveries]

@@ -36,7 +36,7 @@ export function SchedulesPage() {
       </div>
       <p className="muted">Files that are applied again and again, each time as a sweep of its own.</p>
       {error && <p className="warning">What follows is old: {error.message}</p>}
-      <ul className="pool-list">
+      <ul className="schedule-list">
         {schedules.map((schedule) => (
           <Schedule key={schedule.name} schedule={schedule} />
         ))}
@@ -54,9 +54,30 @@ function Schedule({ schedule }: { schedule: ScheduleView }) {
   };
   return (
     <li className="panel" aria-label={`Schedule ${name}`}>
-      <h2>
-        {name} <small className="muted">{`${cron} (${zone})`}</small>
-      </h2>
+      <div className="head">
+        <h2>
+          {name} <small className="muted">{`${cron} (${zone})`}</small>
+        </h2>
+        <div className="actions">
+          {isPaused ? (
+            <WishButton text="Resume" whyNot={undefined} send={wish(() => api.wishSchedule(name, 'resume'))} />
+          ) : (
+            <WishButton text="Pause" whyNot={undefined} send={wish(() => api.wishSchedule(name, 'pause'))} />
+          )}
+          <WishButton
+            text="Run now"
+            whyNot={undefined}
+            confirm={`Apply the file of ${name} now?`}
+            send={wish(() => api.wishSchedule(name, 'run'))}
+          />
+          <WishButton
+            text="Remove"
+            whyNot={undefined}
+            confirm={`Remove the schedule ${name}? Its sweeps stay.`}
+            send={wish(() => api.removeSchedule(name))}
+          />
+        </div>
+      </div>
       <p>
         <Next schedule={schedule} />
         {last && <Last firing={last} />}
@@ -65,25 +86,6 @@ function Schedule({ schedule }: { schedule: ScheduleView }) {
         {OVERLAPS[overlap]}
         {keep != null && `; the last ${plural(keep, 'ended sweep')} kept`}
       </p>
-      <div className="actions">
-        {isPaused ? (
-          <WishButton text="Resume" whyNot={undefined} send={wish(() => api.wishSchedule(name, 'resume'))} />
-        ) : (
-          <WishButton text="Pause" whyNot={undefined} send={wish(() => api.wishSchedule(name, 'pause'))} />
-        )}
-        <WishButton
-          text="Run now"
-          whyNot={undefined}
-          confirm={`Apply the file of ${name} now?`}
-          send={wish(() => api.wishSchedule(name, 'run'))}
-        />
-        <WishButton
-          text="Remove"
-          whyNot={undefined}
-          confirm={`Remove the schedule ${name}? Its sweeps stay.`}
-          send={wish(() => api.removeSchedule(name))}
-        />
-      </div>
     </li>
   );
 }
