@@ -177,7 +177,7 @@ mod tests {
         };
         let text = table(std::slice::from_ref(&schedule), now);
         assert!(text.contains("in 5m 00s"), "{text}");
-        assert!(text.ends_with("refused: no file"), "{text}");
+        assert!(text.ends_with("refused: no file\n"), "{text}");
         let firings = vec![
             firing(FiringOutcome::Applied, Some("nightly@2026-11-22"), None),
             firing(FiringOutcome::Skipped, None, Some("nightly@2026-11-21 has not ended")),
@@ -186,7 +186,7 @@ mod tests {
         let (file, folder) = (String::new(), String::new());
         let text = show(&ScheduleDetails { schedule: paused, file, folder, firings }, now);
         assert!(text.contains("next     paused\n"), "{text}");
-        assert!(text.contains("applied            1  nightly@2026-11-22"), "{text}");
+        assert!(text.contains("applied           1  nightly@2026-11-22"), "{text}");
         assert!(text.contains("passed over          nightly@2026-11-21 has not ended"), "{text}");
     }
 }

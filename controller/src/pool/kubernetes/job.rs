@@ -76,12 +76,17 @@ fn labels(order: &Order, owner: &Owner) -> Value {
         RUN: order.key.run.to_string(),
         ATTEMPT: order.key.attempt.to_string(),
         SLOTS: order.slots.to_string(),
-        // a label begins and ends with a letter or a digit, and has no `@`
-        SWEEP: order.sweep.trim_matches(|c: char| !c.is_ascii_alphanumeric()).replace('@', "."),
+        SWEEP: sweep_label(&order.sweep),
         NUMBER: order.number.to_string(),
         "app.kubernetes.io/name": "assay-worker",
         "app.kubernetes.io/managed-by": "assay",
     })
+}
+
+/// A sweep's name as Kubernetes takes it for a label: it begins and ends with a letter or a digit, and has no
+/// `@`.
+fn sweep_label(sweep: &str) -> String {
+    sweep.trim_matches(|c: char| !c.is_ascii_alphanumeric()).replace('@', ".")
 }
 
 /// The attempt's bearer token, apart from the Job: whoever may read Jobs may not speak for a worker.
@@ -339,5 +344,23 @@ fn lost(value: &Value, back: &Value, path: &str) -> Option<String> {
             pairs.find_map(|(i, (value, back))| lost(value, back, &below(&i.to_string())))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sweep_label;
+
+    #[test]
+    fn a_label_has_the_letters_that_kubernetes_takes() {
+        for (sweep, expected) in [
+            ("lr-and-mix", "lr-and-mix"),
+            ("_mine-", "mine"),
+            ("nightly@2026-11-22", "nightly.2026-11-22"),
+            ("nightly@2026-11-22T1400", "nightly.2026-11-22T1400"),
+            ("--", ""),
+        ] {
+            assert_eq!(sweep_label(sweep), expected);
+        }
     }
 }
