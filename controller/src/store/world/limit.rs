@@ -6,7 +6,8 @@ use assay_scheduler::{self as scheduler, Event, Finish, Pause, Time};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use super::{Told, Versioned, signature, time};
+use super::told::signature;
+use super::{Told, Versioned, time};
 
 /// The sweeps of these runs, with what they have used of their limits.
 pub(super) async fn sweeps(
