@@ -4,13 +4,13 @@
 -- What decides whether a train run fits and how fast it goes; none: it waits for no canary.
 alter table run add column shape text;
 
+-- A shape that has a canary, and what came of it. Which run it is follows from the runs: see canary_of.
 create table canary
 (
     sweep_id   uuid not null references sweep (sweep_id) on delete cascade,
     shape      text not null,
-    -- Whose turn it is; another's, if this one ends without an answer.
-    run_id     uuid not null references run (run_id) on delete cascade,
     passed_at  timestamptz,
+    passed_by  uuid references run (run_id) on delete set null,
 
     -- what it measured, if it came so far
     tokens_per_second  double precision,
@@ -20,6 +20,7 @@ create table canary
     measured_at        timestamptz,
 
     primary key (sweep_id, shape),
+    constraint canary_passed_by_somebody check (passed_by is null or passed_at is not null),
     constraint canary_measured_whole check (
         (measured_at is null) = (tokens_per_second is null) and
         (measured_at is null) = (heldout_seconds is null) and
@@ -29,11 +30,28 @@ create table canary
     constraint canary_pace_positive check (tokens_per_second > 0)
 );
 
--- Whoever reports, starts or ends asks whether it is one.
-create unique index canary_open on canary (run_id) where passed_at is null;
 -- What the next sweep of this shape is estimated by.
 create index canary_measured on canary (shape, measured_at) where measured_at is not null;
 create index run_shape_succeeded on run (shape, ended_at) where shape is not null and outcome = 'succeeded';
+
+create index run_shape_open on run (sweep_id, shape, queue_order, number)
+    where shape is not null and state <> 'done';
+create index run_shape_failed on run (sweep_id, shape)
+    where shape is not null and state = 'done' and outcome = 'failed';
+
+-- The run that goes ahead of its shape: one that has failed, until somebody retries it, or else the first of
+-- those that have not ended. By the file's order and not by priority: what a run needs stands before it there,
+-- so no run waits for one that waits for it.
+create function canary_of(sweep_id uuid, shape text) returns uuid
+    language sql stable
+    return coalesce(
+        (select run_id from run r
+         where r.sweep_id = $1 and r.shape = $2 and r.state = 'done' and r.outcome = 'failed'
+         order by r.queue_order, r.number limit 1),
+        (select run_id from run r
+         where r.sweep_id = $1 and r.shape = $2 and r.state <> 'done'
+         order by r.queue_order, r.number limit 1)
+    );
 
 -- Whether a queued run waits for another one: behind the others of its sweep's queue, that is.
 create function must_wait(run) returns boolean
@@ -43,5 +61,6 @@ create function must_wait(run) returns boolean
         where n.run_id = $1.run_id and needed.outcome is distinct from 'succeeded'
     ) or exists (
         select from canary c
-        where c.sweep_id = $1.sweep_id and c.shape = $1.shape and c.passed_at is null and c.run_id <> $1.run_id
+        where c.sweep_id = $1.sweep_id and c.shape = $1.shape and c.passed_at is null
+          and canary_of(c.sweep_id, c.shape) <> $1.run_id
     );

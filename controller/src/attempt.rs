@@ -55,7 +55,9 @@ pub async fn start(
         }
     };
     let mut answer = inputs(&mut tx, run, resume, lease).await?;
-    answer.is_canary = current.is_canary && has_to_rehearse(&answer);
+    answer.is_canary = current.is_awaited
+        && has_to_rehearse(&answer)
+        && store::canary::is_one(&mut *tx, run).await?;
     kill_point(KillPoint::StartStoredCommitted);
     tx.commit().await?;
     kill_point(KillPoint::StartCommittedAnswered);
@@ -273,10 +275,10 @@ fn last_progress(request: &ReportRequest) -> Option<&Progress> {
     request.reports.iter().rev().find_map(|report| report.progress.as_ref())
 }
 
-/// Whether a canary has gone on from what it saved.
+/// Whether a run that others wait for has gone on from what it saved.
 fn goes_on(current: &Current, request: &ReportRequest) -> bool {
     let resumed = current.resumed_step.map(i64::unsigned_abs);
-    let from = resumed.filter(|step| current.is_canary && CANARY_STEPS <= *step);
+    let from = resumed.filter(|step| current.is_awaited && CANARY_STEPS <= *step);
     let reached = last_progress(request).filter(|_| request.carried.is_none());
     from.zip(reached).is_some_and(|(from, reached)| from < reached.step)
 }
@@ -396,10 +398,10 @@ pub async fn finish(app: &App, speaker: Speaker, request: &FinishRequest) -> Res
         Finish::Preempted { step, pace } => Told::preempted(speaker.attempt, *step, pace.as_ref()),
     };
     match &request.finish {
-        Finish::Succeeded { .. } if current.is_canary => {
+        Finish::Succeeded { .. } if current.is_awaited => {
             store::canary::pass(&mut tx, run).await?;
         }
-        Finish::Preempted { pace: Some(pace), .. } if current.is_canary => {
+        Finish::Preempted { pace: Some(pace), .. } if current.is_awaited => {
             store::canary::measured(&mut *tx, run, pace).await?;
         }
         Finish::Succeeded { .. }

@@ -1,6 +1,6 @@
 //! The first run of each shape goes ahead, and the others begin once it has shown that they can.
 
-use assay_api::view::{CanaryState, CanaryView, Outcome, RunState};
+use assay_api::view::{CanaryState, CanaryView, Outcome, RunKind, RunState};
 use assay_api::worker::{Finish, Pace};
 use assay_scheduler::Exit;
 use assay_tests::{TestApp, TestWorker, sweep};
@@ -205,4 +205,74 @@ async fn a_sweep_that_does_not_ask_for_one_has_none_on_this_machine(db: PgPool) 
     let app = prepared(db, &sweep("s")).await;
     assert_eq!(leased(&app).await, [3, 4, 5, 6]);
     assert!(canaries(&app).await.is_empty());
+}
+
+/// Cancels the sweep and, once all of it has ended, retries the runs that train, the last one first.
+async fn cancel_and_retry(app: &mut TestApp) {
+    app.post("/sweeps/s/cancel", &serde_json::Value::Null).await;
+    for key in app.pool.attempts() {
+        app.pool.end(key, Exit::Signal(15));
+    }
+    app.settle().await;
+    let runs = app.sweep("s").await.runs;
+    for run in runs.iter().rev().filter(|run| run.kind == RunKind::Train) {
+        assert_eq!(run.outcome, Some(Outcome::Cancelled));
+        let path = format!("/runs/{}/retry", run.run_id);
+        assert_eq!(app.post(&path, &serde_json::Value::Null).await.0, StatusCode::ACCEPTED);
+    }
+}
+
+/// Numbers of the queued runs that the head of the queue has before those that wait for another one.
+async fn unblocked(db: &PgPool) -> Vec<i32> {
+    let ask = "select number from run where state = 'queued' and not is_blocked order by number";
+    sqlx::query_scalar(ask).fetch_all(db).await.unwrap()
+}
+
+#[sqlx::test(migrator = "assay_controller::store::MIGRATOR")]
+async fn of_runs_that_are_brought_back_one_goes_ahead_and_the_others_hide_nobody(db: PgPool) {
+    let mut app = prepared(db.clone(), &careful("s")).await;
+    let id = app.row("s", 4).await.run_id;
+    app.post(&format!("/runs/{id}/cancel"), &serde_json::Value::Null).await;
+    app.pool.end(app.pool.attempts()[0], Exit::Signal(15));
+    app.settle().await;
+    assert_eq!(leased(&app).await, [3], "two of them have been the one that goes ahead");
+    cancel_and_retry(&mut app).await;
+    assert_eq!(unblocked(&db).await, [4]);
+    app.settle().await;
+    assert_eq!(leased(&app).await, [4]);
+}
+
+/// The run that the others begin as is of their shape, so that they wait for it twice.
+#[sqlx::test(migrator = "assay_controller::store::MIGRATOR")]
+async fn no_run_waits_for_a_canary_that_waits_for_it(db: PgPool) {
+    const FIRST: &str = "first:
+  start:
+    model: {preset: llama-300k}
+    tokenizer: bytes
+    data: {sources: {general: {path: general.jsonl}}}
+    train: {tokens: 4k, context: 64, batch: 256, lr: {peak: 3e-3, warmup: 2 steps}}
+base:
+  model: {run: start}";
+    let file = careful("s").replacen("base:\n  model: {preset: llama-300k}", FIRST, 1);
+    let mut app = TestApp::new(db.clone(), 8).await;
+    app.apply(&file).await.unwrap();
+    app.settle().await;
+    for run in app.sweep("s").await.runs {
+        if run.kind == RunKind::Prepare {
+            app.succeed("s", run.number).await;
+        }
+    }
+    let runs = app.sweep("s").await.runs;
+    let start = runs.iter().find(|run| run.label == "start").unwrap().number;
+    assert_eq!(leased(&app).await, [start]);
+
+    // whoever comes first in the queue by its priority is not the one that goes ahead
+    sqlx::query("update run set priority = 1 where label <> 'start'").execute(&db).await.unwrap();
+    cancel_and_retry(&mut app).await;
+    assert_eq!(canaries(&app).await[0].run, start);
+    assert_eq!(unblocked(&db).await, [start.cast_signed()]);
+    app.settle().await;
+    assert_eq!(leased(&app).await, [start]);
+    app.succeed("s", start).await;
+    assert_eq!(leased(&app).await.len(), 4, "its success is the proof, and what they begin as");
 }

@@ -120,7 +120,6 @@ pub(crate) fn limits(sweep: &SweepSummary) -> String {
             CanaryState::Running => "goes ahead",
             CanaryState::Passed => "has passed",
             CanaryState::Failed => "has failed: the others wait until it is retried",
-            CanaryState::GivenUp => "has ended without an answer",
         };
         lines += &format!("  canary of {shape}: run {run} {state}{speed}\n");
     }

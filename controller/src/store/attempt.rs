@@ -19,8 +19,8 @@ pub struct Current {
     pub state: String,
     pub outcome: Option<String>,
     pub cause: Option<String>,
-    /// Others of its shape wait for it.
-    pub is_canary: bool,
+    /// Its shape has a canary that has not passed: what it proves is waited for.
+    pub is_awaited: bool,
 }
 
 /// Locks run and attempt, in this order. None: it is not the run's current attempt, or its run has
@@ -36,7 +36,9 @@ pub async fn lock_current(
     sqlx::query_as!(
         Current,
         r#"select a.instance, a.seq_stored, a.seq_folded, a.unfolded_bytes, a.resumed_step, r.state, r.outcome, r.cause,
-            exists (select from canary c where c.run_id = r.run_id and c.passed_at is null) as "is_canary!"
+            exists (
+                select from canary c where c.sweep_id = r.sweep_id and c.shape = r.shape and c.passed_at is null
+            ) as "is_awaited!"
          from run r join attempt a on a.run_id = r.run_id and a.attempt = r.attempt
          where r.run_id = $1 and r.attempt = $2 and r.state in ('leased', 'stopping')
          for update"#,

@@ -1,4 +1,4 @@
-//! Canaries: which run of each shape goes ahead of the others of its sweep, and what it measured.
+//! Canaries: which shapes of a sweep have one, which run that is, and what it measured.
 
 use std::collections::BTreeMap;
 
@@ -9,17 +9,14 @@ use assay_scheduler as scheduler;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-/// Gives each shape of which several runs are queued, and none has begun, a canary: the first of them.
-/// What already waits for one that has ended without an answer waits for the next.
+/// Gives each shape of which several runs are queued, and none has begun, a canary.
 ///
 /// # Errors
 /// The database does not answer.
 pub async fn plan(tx: &mut PgConnection, sweep: SweepId) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "insert into canary (sweep_id, shape, run_id)
-         select sweep_id, shape,
-            (array_agg(run_id order by priority desc, queue_order) filter (where state = 'queued'))[1]
-         from run
+        "insert into canary (sweep_id, shape)
+         select sweep_id, shape from run
          where sweep_id = $1 and shape is not null
          group by sweep_id, shape
          having 1 < count(*) filter (where state = 'queued')
@@ -29,16 +26,6 @@ pub async fn plan(tx: &mut PgConnection, sweep: SweepId) -> Result<(), sqlx::Err
     )
     .execute(&mut *tx)
     .await?;
-    let ended = sqlx::query_scalar!(
-        "select c.run_id from canary c join run r using (run_id)
-         where c.sweep_id = $1 and c.passed_at is null and r.state = 'done' and r.outcome <> 'failed'",
-        sweep.0,
-    )
-    .fetch_all(&mut *tx)
-    .await?;
-    for run in ended {
-        hand_on(&mut *tx, RunId(run)).await?;
-    }
     sqlx::query!(
         "update run r set is_blocked = true
          where sweep_id = $1 and state = 'queued' and shape is not null and not is_blocked and must_wait(r)",
@@ -66,14 +53,15 @@ pub async fn give_up(tx: &mut PgConnection, sweep: SweepId) -> Result<(), sqlx::
     Ok(())
 }
 
-/// A canary has proved what it is there for. False: it is none, or has before.
+/// A run has proved what its shape's canary is there for. False: it has none, or it had passed.
 ///
 /// # Errors
 /// The database does not answer.
 pub async fn pass(tx: &mut PgConnection, run: RunId) -> Result<bool, sqlx::Error> {
     let passed = sqlx::query!(
-        "update canary set passed_at = now() where run_id = $1 and passed_at is null
-         returning sweep_id, shape",
+        "update canary c set passed_at = now(), passed_by = r.run_id from run r
+         where r.run_id = $1 and c.sweep_id = r.sweep_id and c.shape = r.shape and c.passed_at is null
+         returning c.sweep_id, c.shape",
         run.0,
     )
     .fetch_optional(&mut *tx)
@@ -83,27 +71,46 @@ pub async fn pass(tx: &mut PgConnection, run: RunId) -> Result<bool, sqlx::Error
     Ok(true)
 }
 
-/// A canary ended without an answer, and nobody will retry it by themselves (or what it would have trained
-/// was trained elsewhere): the next queued run of its shape takes its place, if there is one.
+/// A run has ended or was brought back: which one goes ahead of its shape may be another now. That one can be
+/// placed, and the one before it, if it has not begun, waits.
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn hand_on(tx: &mut PgConnection, run: RunId) -> Result<(), sqlx::Error> {
-    let handed = sqlx::query!(
-        "update canary c set run_id = next.run_id
-         from canary old cross join lateral (
-            select run_id from run
-            where sweep_id = old.sweep_id and shape = old.shape and state = 'queued' and run_id <> $1
-            order by priority desc, queue_order limit 1
-         ) next
-         where old.run_id = $1 and old.passed_at is null and c.sweep_id = old.sweep_id and c.shape = old.shape
-         returning c.sweep_id, c.shape",
+pub async fn hand_on(tx: impl PgExecutor<'_>, moved: RunId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update run r set is_blocked = must_wait(r)
+         from run moved join canary c on c.sweep_id = moved.sweep_id and c.shape = moved.shape
+         where moved.run_id = $1 and c.passed_at is null and r.state = 'queued' and r.run_id in (
+            moved.run_id,
+            canary_of(c.sweep_id, c.shape),
+            (
+                select other.run_id from run other
+                where other.sweep_id = c.sweep_id and other.shape = c.shape and other.state <> 'done'
+                  and other.run_id <> moved.run_id
+                order by other.queue_order, other.number limit 1
+            )
+         ) and r.is_blocked <> must_wait(r)",
+        moved.0,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Whether a run is the one that goes ahead of the others of its shape.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn is_one(db: impl PgExecutor<'_>, run: RunId) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (
+            select from run r join canary c using (sweep_id, shape)
+            where r.run_id = $1 and c.passed_at is null and canary_of(sweep_id, shape) = r.run_id
+        ) as "is_one!""#,
         run.0,
     )
-    .fetch_optional(&mut *tx)
-    .await?;
-    let Some(handed) = handed else { return Ok(()) };
-    unblock(tx, (handed.sweep_id, &handed.shape)).await
+    .fetch_one(db)
+    .await
 }
 
 /// Whatever of a shape waits for nothing any more can be placed.
@@ -123,9 +130,10 @@ async fn unblock(tx: impl PgExecutor<'_>, (sweep, shape): (Uuid, &str)) -> Resul
 /// The database does not answer.
 pub async fn measured(tx: impl PgExecutor<'_>, run: RunId, pace: &Pace) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update canary set tokens_per_second = $2, heldout_seconds = $3, task_seconds = $4,
+        "update canary c set tokens_per_second = $2, heldout_seconds = $3, task_seconds = $4,
             checkpoint_seconds = $5, measured_at = now()
-         where run_id = $1 and passed_at is null",
+         from run r
+         where r.run_id = $1 and c.sweep_id = r.sweep_id and c.shape = r.shape and c.passed_at is null",
         run.0,
         pace.tokens_per_second,
         pace.heldout_seconds,
@@ -149,8 +157,8 @@ pub async fn waited_for(
         r#"select r.run_id, c.shape, s.name || '/' || ahead.number || ' (' || ahead.label || ')' as "name!",
             ahead.state = 'done' and ahead.outcome = 'failed' as "has_failed!"
          from canary c join sweep s using (sweep_id)
-         join run ahead on ahead.run_id = c.run_id
-         join run r on r.sweep_id = c.sweep_id and r.shape = c.shape and r.run_id <> c.run_id
+         join run ahead on ahead.run_id = canary_of(c.sweep_id, c.shape)
+         join run r on r.sweep_id = c.sweep_id and r.shape = c.shape and r.run_id <> ahead.run_id
          where c.passed_at is null and r.run_id = any($1) and r.state = 'queued'"#,
         runs,
     )
@@ -214,7 +222,7 @@ pub async fn paces(
     Ok(pace.collect())
 }
 
-/// Every canary of some sweeps, by sweep.
+/// Every canary of some sweeps, by sweep. Of a shape whose runs have all ended without one there is none.
 ///
 /// # Errors
 /// The database does not answer.
@@ -223,8 +231,9 @@ pub async fn of_sweeps(
     sweeps: &[Uuid],
 ) -> Result<BTreeMap<Uuid, Vec<CanaryView>>, sqlx::Error> {
     let rows = sqlx::query!(
-        "select c.sweep_id, c.shape, c.passed_at, c.tokens_per_second, r.number, r.state, r.outcome
-         from canary c join run r using (run_id)
+        "select c.sweep_id, c.shape, c.passed_at, c.tokens_per_second, r.number, r.state
+         from canary c
+         join run r on r.run_id = case when c.passed_at is null then canary_of(c.sweep_id, c.shape) else c.passed_by end
          where c.sweep_id = any($1) order by c.shape",
         sweeps,
     )
@@ -232,12 +241,11 @@ pub async fn of_sweeps(
     .await?;
     let mut canaries: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for row in rows {
-        let state = match (row.passed_at, row.state.as_str(), row.outcome.as_deref()) {
-            (Some(_), ..) => CanaryState::Passed,
-            (None, "done", Some("failed")) => CanaryState::Failed,
-            (None, "done", _) => CanaryState::GivenUp,
-            (None, "queued", _) => CanaryState::Queued,
-            (None, ..) => CanaryState::Running,
+        let state = match (row.passed_at, row.state.as_str()) {
+            (Some(_), _) => CanaryState::Passed,
+            (None, "done") => CanaryState::Failed,
+            (None, "queued") => CanaryState::Queued,
+            (None, _) => CanaryState::Running,
         };
         canaries.entry(row.sweep_id).or_default().push(CanaryView {
             shape: row.shape,

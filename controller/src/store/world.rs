@@ -117,9 +117,8 @@ pub async fn commit(
     if matches!(after.state, State::Done { outcome: Outcome::Succeeded, .. }) {
         run::unblock(&mut *tx, run).await?;
     }
-    if let State::Done { outcome, .. } = after.state
-        && outcome != Outcome::Failed
-    {
+    let is_done = |state| matches!(state, State::Done { .. });
+    if is_done(before.state) != is_done(after.state) {
         canary::hand_on(&mut *tx, run).await?;
     }
     if told.event.cause() == Some(Cause::Error) && before.state != after.state {

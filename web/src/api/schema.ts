@@ -949,7 +949,7 @@ export interface components {
             values: unknown[];
         };
         /** @enum {string} */
-        CanaryState: "queued" | "running" | "passed" | "failed" | "given_up";
+        CanaryState: "queued" | "running" | "passed" | "failed";
         /**
          * @description A run that goes ahead of the others of its shape: it trains a few steps, scores everything, saves,
          *     and is resumed.

@@ -59,8 +59,6 @@ pub enum CanaryState {
     Passed,
     /// The others wait until it is retried.
     Failed,
-    /// It ended without an answer, and there was no other.
-    GivenUp,
 }
 
 /// Hours that attempts held their slots for, from a worker's start until its attempt is gone: hours
