@@ -65,7 +65,7 @@ async fn values(tx: &mut PgConnection, steps: &HashMap<Uuid, i64>) -> anyhow::Re
         let Some((step, value)) = last.filter(|(_, value)| value.is_finite()) else { continue };
         let found = StepValue { step: step.cast_unsigned(), value };
         let known = values.entry(score.point).or_default();
-        // of two scores at one step the later run's counts, and they come in the order of their runs
+        // of two scores at one step the one that comes later counts: see the order of `scores`
         if known.get(&score.name).is_none_or(|before| before.step <= found.step) {
             known.insert(score.name.clone(), found);
         }

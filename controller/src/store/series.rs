@@ -153,7 +153,8 @@ pub struct Scores {
     pub latest_value: f64,
 }
 
-/// What runs are ranked by, without slices (`field=value`), in the order of the runs' numbers.
+/// What runs are ranked by, without slices (`field=value`). They come in the order in which
+/// the table has them: of two of one name the later run's counts, and the own sweep's before another's.
 ///
 /// # Errors
 /// The database does not answer.
@@ -165,7 +166,7 @@ pub async fn scores(db: impl PgExecutor<'_>, points: &[Uuid]) -> Result<Vec<Scor
          where v.run_id = any($1) and is_shown(s.name, v.tasks)
            and s.latest_step is not null and s.latest_value is not null and s.name !~ '='
            and (s.name like 'heldout/%' or s.name like 'task/%')
-         order by v.number"#,
+         order by v.tasks is null, v.number"#,
         points,
     )
     .fetch_all(db)
