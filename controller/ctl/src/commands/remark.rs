@@ -1,6 +1,8 @@
 //! What people say about runs and sweeps: exclude, note, tag, put before others.
 
+use assay_api::sweep::PRIORITIES;
 use assay_api::view::{ExcludeRequest, NoteRequest};
+use clap::builder::RangedI64ValueParser;
 use clap::{Args, value_parser};
 
 use super::Session;
@@ -97,6 +99,11 @@ pub(crate) struct SweepTag {
     tags: Vec<String>,
 }
 
+/// A priority, within the bounds that the API has as well.
+fn priority() -> RangedI64ValueParser<i16> {
+    value_parser!(i16).range(i64::from(*PRIORITIES.start())..=i64::from(*PRIORITIES.end()))
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct RunPriority {
     /// The run, like lr-and-mix/17.
@@ -104,7 +111,7 @@ pub(crate) struct RunPriority {
     run: RunName,
 
     /// Higher goes first; runs begin with 0.
-    #[arg(value_name = "PRIORITY", allow_negative_numbers = true, value_parser = value_parser!(i16).range(-100..=100))]
+    #[arg(value_name = "PRIORITY", allow_negative_numbers = true, value_parser = priority())]
     priority: i16,
 }
 
@@ -115,7 +122,7 @@ pub(crate) struct SweepPriority {
     sweep: String,
 
     /// Higher goes first; runs begin with 0.
-    #[arg(value_name = "PRIORITY", allow_negative_numbers = true, value_parser = value_parser!(i16).range(-100..=100))]
+    #[arg(value_name = "PRIORITY", allow_negative_numbers = true, value_parser = priority())]
     priority: i16,
 }
 
