@@ -15,6 +15,7 @@ use assay_api::{KillPoint, SweepId, kill_point};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use tracing::{info, warn};
+use uuid::Uuid;
 
 use crate::app::App;
 use crate::apply;
@@ -24,49 +25,54 @@ use crate::intent;
 use crate::store::leader::{self, LeaderProof};
 use crate::store::schedule::{self, Firing, Stored, What};
 
-/// Applies what is due.
-///
-/// # Errors
-/// The database does not answer: what is due stays due.
-pub(crate) async fn turn(app: &App, proof: LeaderProof) -> anyhow::Result<()> {
+/// Applies what is due. Nobody's run waits for this: trouble with one schedule is logged, and it stays due.
+pub(crate) async fn turn(app: &App, proof: LeaderProof) {
     if app.is_draining() {
+        return;
+    }
+    let due = match schedule::due(&app.store.db).await {
+        Ok(due) => due,
+        Err(failure) => return warn!("cannot ask which schedules are due: {failure}"),
+    };
+    for id in due {
+        if let Err(failure) = apply_due(app, proof, id).await {
+            warn!(schedule.id = %id, "cannot apply what is due and will try again: {failure:#}");
+        }
+    }
+}
+
+async fn apply_due(app: &App, proof: LeaderProof, id: Uuid) -> anyhow::Result<()> {
+    let mut tx = app.store.begin().await?;
+    if !leader::hold(&mut *tx, proof).await? {
         return Ok(());
     }
-    for id in schedule::due(&app.store.db).await? {
-        let mut tx = app.store.begin().await?;
-        if !leader::hold(&mut *tx, proof).await? {
-            return Ok(());
+    let Some(found) = schedule::lock(&mut *tx, id).await? else { return Ok(()) };
+    let Some((due_at, missed)) = due(&found) else { return Ok(()) };
+    let open = schedule::open_sweeps(&mut *tx, id).await?;
+    let firing = |what| Firing { due_at, missed, what };
+    match (found.timetable.overlap, open.first()) {
+        // it stays due
+        (Overlap::Wait, Some(_)) => return Ok(()),
+        (Overlap::Skip, Some(last)) => {
+            let why = format!("{} has not ended", last.name);
+            return Ok(settle(tx, &found, firing(What::Skipped(&why))).await?);
         }
-        let Some(found) = schedule::lock(&mut *tx, id).await? else { continue };
-        let Some((due_at, missed)) = due(&found) else { continue };
-        let open = schedule::open_sweeps(&mut *tx, id).await?;
-        let firing = |what| Firing { due_at, missed, what };
-        match (found.timetable.overlap, open.first()) {
-            // it stays due
-            (Overlap::Wait, Some(_)) => continue,
-            (Overlap::Skip, Some(last)) => {
-                let why = format!("{} has not ended", last.name);
-                settle(tx, &found, firing(What::Skipped(&why))).await?;
-                continue;
-            }
-            (Overlap::Replace, _) | (Overlap::Skip | Overlap::Wait, None) => (),
-        }
-        let name = found.timetable.name(&found.name, due_at);
-        match fire(app, &mut tx, &found, &name).await {
-            Ok(sweep) => {
-                kill_point(KillPoint::ApplyStoredCommitted);
-                settle(tx, &found, firing(What::Applied(sweep, &name))).await?;
-                app.wake().await?;
-            }
-            Err(error @ (Error::Internal(_) | Error::Away(_))) => return Err(error.into()),
-            Err(refusal) => {
-                drop(tx);
-                refuse(app, proof, &found, firing(What::Refused(&text(&refusal)))).await?;
-            }
-        }
-        clear(app, &found).await?;
+        (Overlap::Replace, _) | (Overlap::Skip | Overlap::Wait, None) => (),
     }
-    Ok(())
+    let name = found.timetable.name(&found.name, due_at);
+    match fire(app, &mut tx, &found, &name).await {
+        Ok(sweep) => {
+            kill_point(KillPoint::ApplyStoredCommitted);
+            settle(tx, &found, firing(What::Applied(sweep, &name))).await?;
+            app.wake().await?;
+        }
+        Err(error @ (Error::Internal(_) | Error::Away(_))) => return Err(error.into()),
+        Err(refusal) => {
+            drop(tx);
+            refuse(app, proof, &found, firing(What::Refused(&text(&refusal)))).await?;
+        }
+    }
+    Ok(clear(app, &found).await?)
 }
 
 /// The time that counts: of several that have passed the last one, and how many that leaves out.
@@ -85,9 +91,10 @@ async fn fire(
     name: &str,
 ) -> Result<SweepId, Error> {
     if found.timetable.overlap == Overlap::Replace {
+        let why = format!("cancelled by the schedule {}: {name} replaces its sweep", found.name);
         for open in schedule::open_sweeps(&mut *tx, found.schedule_id).await? {
             if open.name != name {
-                intent::cancel_all_in(tx, SweepId(open.sweep_id)).await?;
+                intent::cancel_all_in(tx, SweepId(open.sweep_id), &why).await?;
             }
         }
     }

@@ -79,7 +79,7 @@ pub(crate) async fn cancel_and_delete(
     sweep: SweepId,
     pool: &str,
 ) -> Result<bool, Error> {
-    intent::cancel_all_in(tx, sweep).await?;
+    intent::cancel_all_in(tx, sweep, intent::BY_A_PERSON).await?;
     if store::run::of_sweep(&mut *tx, sweep).await?.iter().any(|run| run.state != "done") {
         return Ok(false);
     }

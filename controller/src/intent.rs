@@ -11,10 +11,13 @@ use crate::store;
 use crate::store::outbox;
 use crate::store::world::{self, TellError, Told};
 
+/// Why a run is cancelled.
+pub(crate) const BY_A_PERSON: &str = "cancelled by a person";
+
 /// # Errors
 /// 409: it has ended or is being cancelled. 404: there is no such run.
 pub async fn cancel_run(app: &App, run: RunId) -> Result<(), Error> {
-    tell(app, run, &cancelled()).await
+    tell(app, run, &cancelled(BY_A_PERSON)).await
 }
 
 /// # Errors
@@ -41,16 +44,20 @@ pub async fn resume_sweep(app: &App, sweep: SweepId) -> Result<(), Error> {
 /// The database does not answer.
 pub async fn cancel_sweep(app: &App, sweep: SweepId) -> Result<(), Error> {
     let mut tx = app.store.begin().await?;
-    cancel_all_in(&mut tx, sweep).await?;
+    cancel_all_in(&mut tx, sweep, BY_A_PERSON).await?;
     tx.commit().await?;
     Ok(app.wake().await?)
 }
 
 /// Cancels what has not ended of a sweep, and tells of its end if that was all.
-pub(crate) async fn cancel_all_in(tx: &mut PgConnection, sweep: SweepId) -> Result<(), Error> {
+pub(crate) async fn cancel_all_in(
+    tx: &mut PgConnection,
+    sweep: SweepId,
+    why: &str,
+) -> Result<(), Error> {
     for run in store::run::of_sweep(&mut *tx, sweep).await? {
         if run.state != "done" {
-            cancel_in(&mut *tx, RunId(run.run_id)).await?;
+            unless_ended(world::tell(&mut *tx, RunId(run.run_id), &cancelled(why)).await)?;
         }
     }
     Ok(outbox::ended(tx, &[sweep]).await?)
@@ -78,7 +85,7 @@ pub async fn prioritize_sweep(app: &App, sweep: SweepId, priority: i16) -> Resul
 
 /// Whoever asks for it tells of the end: `outbox::ended`.
 pub(crate) async fn cancel_in(tx: &mut PgConnection, run: RunId) -> Result<(), Error> {
-    unless_ended(world::tell(tx, run, &cancelled()).await)
+    unless_ended(world::tell(tx, run, &cancelled(BY_A_PERSON)).await)
 }
 
 pub(crate) async fn retry_in(tx: &mut PgConnection, run: RunId) -> Result<(), Error> {
@@ -90,8 +97,8 @@ pub(crate) async fn renew_in(tx: &mut PgConnection, run: RunId) -> Result<(), Er
     unless_ended(world::tell(tx, run, &Told::plainly(Event::Renew)).await)
 }
 
-fn cancelled() -> Told {
-    let reason = Some("cancelled by a person".to_owned());
+fn cancelled(why: &str) -> Told {
+    let reason = Some(why.to_owned());
     Told { reason, ..Told::plainly(Event::Cancel) }
 }
 

@@ -156,7 +156,7 @@ pub async fn activate(app: &App, memory: &mut Memory) -> anyhow::Result<Activati
     }
     perform(app, &rows, &plan.actions).await?;
     clear(app, proof).await?;
-    calendar::turn(app, proof).await?;
+    calendar::turn(app, proof).await;
     memory.turns.take(app, proof).await;
     Ok(Activation { steps, actions: plan.actions.len(), is_follower: false })
 }

@@ -53,7 +53,7 @@ async fn a_time_that_has_come_is_applied_once_as_a_sweep_of_its_own(db: PgPool) 
     assert_eq!((answer.sweep_id, answer.plan.is_new), (None, true));
     let times = answer.plan.schedule.unwrap();
     assert_eq!(
-        (times.cron.as_str(), times.zone.as_str(), times.next.len()),
+        (times.timetable.cron.as_str(), times.timetable.zone.as_str(), times.next.len()),
         ("0 2 * * *", "UTC", 3)
     );
     app.settle().await;
@@ -215,7 +215,7 @@ async fn a_schedule_is_paused_changed_and_removed(db: PgPool) {
     app.apply(&nightly(", zone: Europe/Berlin")).await.unwrap();
     let shown = details(&app).await.schedule;
     assert_eq!((shown.is_paused, shown.due_at), (true, None), "applied again, it stays paused");
-    assert_eq!(shown.zone, "Europe/Berlin");
+    assert_eq!(shown.timetable.zone, "Europe/Berlin");
     app.settle().await;
     app.post("/schedules/nightly/resume", &()).await;
     let due = details(&app).await.schedule.due_at.unwrap();

@@ -63,9 +63,8 @@ pub(crate) async fn times(
         next.push(time);
         after = time;
     }
-    let Timetable { cron, zone, overlap, keep } = timetable.clone();
     let is_known = !schedule::list(&mut *db, Some(name)).await?.is_empty();
-    Ok((TimesView { cron, zone, overlap, keep, next }, is_known))
+    Ok((TimesView { timetable: timetable.clone(), next }, is_known))
 }
 
 /// Every schedule, by name.
@@ -91,13 +90,9 @@ pub async fn show(app: &App, name: &str) -> Result<ScheduleDetails, Error> {
 
 async fn view(app: &App, found: &Stored) -> Result<ScheduleView, Error> {
     let last = schedule::firings(&app.store.db, found.schedule_id, 1).await?.pop();
-    let Timetable { cron, zone, overlap, keep } = found.timetable.clone();
     Ok(ScheduleView {
         name: found.name.clone(),
-        cron,
-        zone,
-        overlap,
-        keep,
+        timetable: found.timetable.0.clone(),
         is_paused: found.is_paused,
         due_at: found.due_at,
         last,

@@ -5,6 +5,7 @@ use assay_api::sweep::Timetable;
 use assay_api::view::{FiringOutcome, FiringView};
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::sweep::DEFAULT_PROJECT;
@@ -18,44 +19,13 @@ pub struct Stored {
     pub name: String,
     pub file: String,
     pub folder: String,
-    pub timetable: Timetable,
+    pub timetable: Json<Timetable>,
     pub is_paused: bool,
     pub due_at: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
     pub created_by: String,
     /// By the database's clock.
     pub now: DateTime<Utc>,
-}
-
-struct Row {
-    schedule_id: Uuid,
-    name: String,
-    file: String,
-    folder: String,
-    timetable: serde_json::Value,
-    is_paused: bool,
-    due_at: Option<DateTime<Utc>>,
-    created_at: DateTime<Utc>,
-    created_by: String,
-    now: DateTime<Utc>,
-}
-
-impl From<Row> for Stored {
-    fn from(row: Row) -> Self {
-        Self {
-            schedule_id: row.schedule_id,
-            name: row.name,
-            file: row.file,
-            folder: row.folder,
-            timetable: serde_json::from_value(row.timetable)
-                .expect("what this program wrote, it reads"),
-            is_paused: row.is_paused,
-            due_at: row.due_at,
-            created_at: row.created_at,
-            created_by: row.created_by,
-            now: row.now,
-        }
-    }
 }
 
 /// The clock that times are judged by.
@@ -107,10 +77,10 @@ pub async fn upsert(tx: impl PgExecutor<'_>, new: New<'_>) -> Result<(), sqlx::E
 /// # Errors
 /// The database does not answer.
 pub async fn list(db: impl PgExecutor<'_>, name: Option<&str>) -> Result<Vec<Stored>, sqlx::Error> {
-    let rows = sqlx::query_as!(
-        Row,
-        r#"select schedule_id, s.name, file, folder, timetable, is_paused, due_at, s.created_at, created_by,
-            now() as "now!"
+    sqlx::query_as!(
+        Stored,
+        r#"select schedule_id, s.name, file, folder, timetable as "timetable: Json<Timetable>", is_paused, due_at,
+            s.created_at, created_by, now() as "now!"
          from schedule s join project p using (project_id)
          where p.name = $1 and ($2::text is null or s.name = $2)
          order by s.name"#,
@@ -118,8 +88,7 @@ pub async fn list(db: impl PgExecutor<'_>, name: Option<&str>) -> Result<Vec<Sto
         name,
     )
     .fetch_all(db)
-    .await?;
-    Ok(rows.into_iter().map(Stored::from).collect())
+    .await
 }
 
 /// Holds a schedule for the rest of the transaction; none: it was removed.
@@ -127,16 +96,15 @@ pub async fn list(db: impl PgExecutor<'_>, name: Option<&str>) -> Result<Vec<Sto
 /// # Errors
 /// The database does not answer.
 pub async fn lock(tx: impl PgExecutor<'_>, schedule: Uuid) -> Result<Option<Stored>, sqlx::Error> {
-    let row = sqlx::query_as!(
-        Row,
-        r#"select schedule_id, name, file, folder, timetable, is_paused, due_at, created_at, created_by,
-            now() as "now!"
+    sqlx::query_as!(
+        Stored,
+        r#"select schedule_id, name, file, folder, timetable as "timetable: Json<Timetable>", is_paused, due_at,
+            created_at, created_by, now() as "now!"
          from schedule where schedule_id = $1 for update"#,
         schedule,
     )
     .fetch_optional(tx)
-    .await?;
-    Ok(row.map(Stored::from))
+    .await
 }
 
 /// Whose time has come, the longest overdue first.

@@ -1826,30 +1826,19 @@ export interface components {
             folder: string;
         };
         /** @description One line of the list of schedules. */
-        ScheduleView: {
+        ScheduleView: components["schemas"]["Timetable"] & {
             /** Format: date-time */
             created_at: string;
             created_by: string;
-            /** @description As written: minute, hour, day of the month, month, day of the week. */
-            cron: string;
             /**
              * Format: date-time
              * @description The next time; none while it is paused, or if there is none any more.
              */
             due_at?: string | null;
             is_paused: boolean;
-            /**
-             * Format: int32
-             * @description How many of its ended sweeps are kept; none: all.
-             */
-            keep?: number | null;
             last?: components["schemas"]["FiringView"] | null;
             /** @description Its sweeps are called so, and by the date: `nightly@2026-11-22`. */
             name: string;
-            /** @description What becomes of a time while the last sweep has not ended. */
-            overlap: components["schemas"]["Overlap"];
-            /** @description The time zone that it is read in, by its IANA name. */
-            zone: string;
         };
         SeriesAnswer: {
             series: components["schemas"]["SeriesPoints"][];
@@ -2041,13 +2030,22 @@ export interface components {
             sha256: string;
         };
         /** @description When a file is applied, as far as it can be told: what a plan says of a file with a `schedule`. */
-        TimesView: {
-            cron: string;
-            /** Format: int32 */
-            keep?: number | null;
+        TimesView: components["schemas"]["Timetable"] & {
             /** @description The next three times. */
             next: string[];
+        };
+        /** @description When a sweep file is applied again. */
+        Timetable: {
+            /** @description As written: minute, hour, day of the month, month, day of the week. */
+            cron: string;
+            /**
+             * Format: int32
+             * @description How many of its ended sweeps are kept; none: all.
+             */
+            keep?: number | null;
+            /** @description What becomes of a time while the last sweep has not ended. */
             overlap: components["schemas"]["Overlap"];
+            /** @description By its IANA name. */
             zone: string;
         };
         /** @description `POST /api/v1/tokens`. */

@@ -19,12 +19,13 @@ use super::value;
 use super::yaml::{Content, Node};
 
 /// When a sweep file is applied again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Timetable {
     /// As written: minute, hour, day of the month, month, day of the week.
     pub cron: String,
     /// By its IANA name.
     pub zone: String,
+    /// What becomes of a time while the last sweep has not ended.
     pub overlap: Overlap,
     /// How many of its ended sweeps are kept; none: all.
     pub keep: Option<u32>,

@@ -4,21 +4,15 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::sweep::Overlap;
+use crate::sweep::Timetable;
 
 /// One line of the list of schedules.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ScheduleView {
     /// Its sweeps are called so, and by the date: `nightly@2026-11-22`.
     pub name: String,
-    /// As written: minute, hour, day of the month, month, day of the week.
-    pub cron: String,
-    /// The time zone that it is read in, by its IANA name.
-    pub zone: String,
-    /// What becomes of a time while the last sweep has not ended.
-    pub overlap: Overlap,
-    /// How many of its ended sweeps are kept; none: all.
-    pub keep: Option<u32>,
+    #[serde(flatten)]
+    pub timetable: Timetable,
     pub is_paused: bool,
     /// The next time; none while it is paused, or if there is none any more.
     pub due_at: Option<DateTime<Utc>>,
@@ -80,10 +74,8 @@ impl FiringOutcome {
 /// When a file is applied, as far as it can be told: what a plan says of a file with a `schedule`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TimesView {
-    pub cron: String,
-    pub zone: String,
-    pub overlap: Overlap,
-    pub keep: Option<u32>,
+    #[serde(flatten)]
+    pub timetable: Timetable,
     /// The next three times.
     pub next: Vec<DateTime<Utc>>,
 }

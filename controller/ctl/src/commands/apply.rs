@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
+use assay_api::sweep::Timetable;
 use assay_api::view::{ApplyRequest, Outcome, PlanView, TimesView};
 use clap::{Args, ValueEnum};
 
@@ -221,9 +222,9 @@ pub(super) fn show(plan: &PlanView) -> String {
 fn times(times: &TimesView) -> String {
     let next: Vec<String> = times.next.iter().map(|at| schedule::time(*at)).collect();
     let next = if next.is_empty() { "never again".to_owned() } else { next.join(", ") };
-    let keep = times.keep.map_or_else(String::new, |keep| format!("keeps    the last {keep}\n"));
-    let (cron, zone) = (&times.cron, &times.zone);
-    let overlap = schedule::overlapping(times.overlap);
+    let Timetable { cron, zone, overlap, keep } = &times.timetable;
+    let keep = keep.map_or_else(String::new, |keep| format!("keeps    the last {keep}\n"));
+    let overlap = schedule::overlapping(*overlap);
     format!(
         "each time, as a sweep of its own:\ntimes    {cron} ({zone})\nnext     {next}\noverlap  {overlap}\n{keep}\n"
     )

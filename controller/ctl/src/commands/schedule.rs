@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use assay_api::sweep::Overlap;
+use assay_api::sweep::{Overlap, Timetable};
 use assay_api::view::{FiringOutcome, FiringView, ScheduleDetails, ScheduleView};
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
@@ -79,8 +79,8 @@ fn table(schedules: &[ScheduleView], now: DateTime<Utc>) -> String {
     for schedule in schedules {
         table.row([
             schedule.name.clone(),
-            schedule.cron.clone(),
-            schedule.zone.clone(),
+            schedule.timetable.cron.clone(),
+            schedule.timetable.zone.clone(),
             next(schedule, now),
             schedule.last.as_ref().map_or_else(|| "none yet".to_owned(), last),
         ]);
@@ -90,7 +90,8 @@ fn table(schedules: &[ScheduleView], now: DateTime<Utc>) -> String {
 
 fn show(details: &ScheduleDetails, now: DateTime<Utc>) -> String {
     let ScheduleDetails { schedule, firings, .. } = details;
-    let ScheduleView { name, cron, zone, overlap, keep, created_by, .. } = schedule;
+    let ScheduleView { name, timetable, created_by, .. } = schedule;
+    let Timetable { cron, zone, overlap, keep } = timetable;
     let keep = keep.map_or_else(|| "all".to_owned(), |keep| format!("the last {keep}"));
     let mut text = format!(
         "{name}: {cron} ({zone})\n\nnext     {}\noverlap  {}\nkeeps    {keep}\nby       {created_by}\n",
@@ -165,10 +166,12 @@ mod tests {
         };
         let schedule = ScheduleView {
             name: "nightly".to_owned(),
-            cron: "0 2 * * *".to_owned(),
-            zone: "Europe/Berlin".to_owned(),
-            overlap: Overlap::Skip,
-            keep: Some(7),
+            timetable: Timetable {
+                cron: "0 2 * * *".to_owned(),
+                zone: "Europe/Berlin".to_owned(),
+                overlap: Overlap::Skip,
+                keep: Some(7),
+            },
             is_paused: false,
             due_at: Some(now + chrono::TimeDelta::minutes(5)),
             last: Some(firing(FiringOutcome::Refused, None, Some("no file"))),
