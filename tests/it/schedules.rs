@@ -148,6 +148,25 @@ async fn while_the_last_sweep_has_not_ended_a_time_is_skipped_waits_or_replaces_
     let counts = app.sweep("nightly@2020-01-01").await.summary.counts;
     assert_eq!(counts.cancelled + counts.stopping, 6, "{counts:?}");
     assert_eq!(sweeps(&app).await.len(), 3);
+    let why = app.row("nightly@2020-01-01", 3).await.reason.unwrap();
+    let last = &sweeps(&app).await[0];
+    assert_eq!(why, format!("cancelled by the schedule nightly: {last} replaces its sweep"));
+}
+
+#[sqlx::test(migrator = "assay_controller::store::MIGRATOR")]
+async fn trouble_with_one_schedule_holds_up_no_other(db: PgPool) {
+    let mut app = TestApp::new(db.clone(), 2).await;
+    app.apply(&nightly("").replace("sweep: nightly", "sweep: broken")).await.unwrap();
+    app.apply(&nightly("")).await.unwrap();
+    let spoil = "update schedule set timetable = '{}' where name = 'broken'";
+    sqlx::query(spoil).execute(&db).await.unwrap();
+    pass(&db, 1).await;
+    let earlier = "update schedule set due_at = due_at - interval '1 hour' where name = 'broken'";
+    sqlx::query(earlier).execute(&db).await.unwrap();
+    app.settle().await;
+    assert_eq!(sweeps(&app).await.len(), 1);
+    let due = "select due_at < now() from schedule where name = 'broken'";
+    assert!(sqlx::query_scalar::<_, bool>(due).fetch_one(&db).await.unwrap(), "it stays due");
 }
 
 #[sqlx::test(migrator = "assay_controller::store::MIGRATOR")]
