@@ -6,8 +6,9 @@ export SQLX_OFFLINE := true
 # What a Kubernetes of our own is built from and runs on; nothing where it is asked to be left out.
 kubernetes := $(if $(filter 1,$(ASSAY_SKIP_KUBERNETES)),,go containerd runc containernetworking-plugins \
 	buildah mmdebstrap iproute2 nftables conntrack socat binutils gcc libc6-dev openssl)
+nvrtc := $$(echo $(CURDIR)/target/nvrtc/lib/python3*/site-packages/nvidia/cu13/lib)
 programs := cargo node npm postgresql chromium faketime python3-venv
-.PHONY: help quickstart dev build test test-kubernetes cluster outside bench bench-trainer bench-store lint sqlx schema web web-test $(programs) $(kubernetes)
+.PHONY: help quickstart dev build test test-gpu test-kubernetes cluster outside nvrtc bench bench-trainer bench-gpu bench-store lint sqlx schema web web-test $(programs) $(kubernetes)
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,9 +23,12 @@ build: cargo web/dist/index.html ## Build the web view and all programs
 	cargo build --bins
 
 # Tests end with the closing lines of their runners, so nothing is printed after them.
-test: lint web-test build chromium faketime outside cluster ## Everything that must pass: lints, tests on a real server and a real cluster, browser tests
-	tests/with-postgres tests/with-cluster cargo test --workspace $(if $(kubernetes),,-- --skip kubernetes::)
+test: lint web-test build chromium faketime outside nvrtc cluster ## Everything that must pass: lints, tests on a real server and a real cluster, browser tests
+	LD_LIBRARY_PATH=$(nvrtc) tests/with-postgres tests/with-cluster cargo test --workspace $(if $(kubernetes),,-- --skip kubernetes::)
 	cd web && npm run test:browser
+
+test-gpu: cargo ## What needs a GPU: kernels beside the CPU's operations, the engine beside PyTorch's numbers
+	cargo test --workspace --test card -- --ignored --test-threads 1
 
 test-kubernetes: build cluster ## How attempts live and die on a real Kubernetes, on this machine
 	tests/with-cluster cargo test --workspace --test kubernetes
@@ -34,6 +38,13 @@ cluster: $(kubernetes) ## Build the Kubernetes, the Kueue and the images that te
 	@[ "$(ASSAY_SKIP_KUBERNETES)" = 1 ] || tests/cluster/build target/cluster
 
 outside: target/outside/done ## Install the programs of others that tests ask: schemathesis, jsonschema
+
+nvrtc: target/nvrtc/done ## Install the compiler that kernels are checked with; it needs no GPU
+
+target/nvrtc/done: worker/cuda/tests/requirements.txt | python3-venv
+	python3 -m venv --clear target/nvrtc
+	target/nvrtc/bin/pip install --quiet --requirement $<
+	touch $@
 
 target/outside/done: tests/outside/requirements.txt | python3-venv
 	python3 -m venv --clear target/outside
@@ -46,6 +57,9 @@ bench: bench-trainer bench-store ## Measure trainer and controller beside PyTorc
 
 bench-trainer: cargo target/peer/done ## Measure how many tokens a second the trainer does here, beside PyTorch
 	ASSAY_PEER=$(CURDIR)/target/peer/bin/python cargo bench --profile dev --workspace --bench tokens
+
+bench-gpu: cargo ## Measure how many tokens a second the trainer does on a GPU, beside PyTorch
+	cargo bench --profile dev --workspace --bench gpu
 
 bench-store: cargo postgresql target/mlflow/done ## Measure the controller under load, beside MLflow's server
 	ASSAY_MLFLOW=$(CURDIR)/target/mlflow/bin/mlflow tests/with-postgres --durable \

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use anyhow::Context;
 use assay_api::quantity;
+use assay_cuda::Cuda;
 use assay_trainer::cpu::Cpu;
 use assay_trainer::hugging_face;
 use assay_trainer::model::{self, Config};
-use assay_trainer::planned::{Backend as _, Bytes, Formats, Keep, Plan, Shape};
+use assay_trainer::planned::{Backend as _, Bytes, Keep, Plan, Shape};
 
 use crate::config::{self, Precision};
 
@@ -17,10 +18,6 @@ use crate::config::{self, Precision};
 /// There is no such model, or not enough memory for it.
 pub fn run(options: &config::Plan) -> anyhow::Result<()> {
     let config = find(&options.model)?;
-    let formats = match options.precision {
-        Precision::F32 => Formats::SINGLE,
-        Precision::Bf16 => Formats::BF16,
-    };
     let limit = match &options.memory {
         Some(text) => Some(usize::try_from(read_bytes(text)?)?),
         None => None,
@@ -29,11 +26,11 @@ pub fn run(options: &config::Plan) -> anyhow::Result<()> {
     let make = |rows, keep| {
         let (context, threads) = (options.context, options.threads.max(1));
         let shape = Shape { rows, context, longest: context, threads };
-        let workspace = match options.precision {
-            Precision::F32 => Cpu::workspace(&config, &shape),
-            Precision::Bf16 => 0,
+        let needs = match options.precision {
+            Precision::F32 => Cpu::needs(&config, &shape),
+            Precision::Bf16 => Cuda::needs(&config, &shape),
         };
-        Plan::new(&config, &shape, formats, workspace, keep)
+        Plan::new(&config, &shape, needs, keep)
     };
     say(&format!(
         "{}: {:.3} B parameters; {} x {} tokens a micro-batch\n",

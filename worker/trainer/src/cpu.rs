@@ -22,14 +22,16 @@ use std::ops::Range;
 use crate::engine::{Batch, Settings, Tensors};
 use crate::model::Config;
 use crate::planned::{
-    Backend, Formats, Heads, Losses, Matrix, Norm, Onto, Parameters, Plan, Planned, Rates, Region,
-    Shape, Squares, TooLarge, Turn, Weights,
+    Backend, Formats, Heads, Losses, Matrix, Needs, Norm, Onto, Parameters, Plan, Planned, Rates,
+    Region, Shape, Squares, TooLarge, Turn, Weights,
 };
 use product::{View, ViewMut, bf16, product};
 use threads::Threads;
 
 /// Of an f32.
 const SIZE: usize = size_of::<f32>();
+/// They stay in the cache, and large vocabularies take little memory.
+const LOGITS: usize = 1 << 18;
 /// A cache line: where the arena begins.
 const LINE: usize = 64;
 pub(crate) const NO_BF16: &str = "this processor lacks the instructions of AVX512-BF16, which the engine \
@@ -101,7 +103,7 @@ impl Cpu {
     /// # Errors
     /// The limit is too low even so.
     pub fn plan(config: &Config, shape: &Shape, limit: Option<usize>) -> Result<Plan, TooLarge> {
-        Plan::within(config, shape, Self::formats(), Self::workspace(config, shape), limit)
+        Plan::within(config, shape, Self::needs(config, shape), limit)
     }
 
     /// Whether the calling thread is within the crate that multiplies matrices: what it allocates is
@@ -150,17 +152,14 @@ impl Cpu {
 }
 
 impl Backend for Cpu {
-    fn formats() -> Formats {
-        Formats::SINGLE
-    }
-
     /// A row of scores and of their gradient for each thread, or a gain's gradient, or two numbers for
     /// each token.
-    fn workspace(config: &Config, shape: &Shape) -> usize {
+    fn needs(config: &Config, shape: &Shape) -> Needs {
         let longest = shape.context.max(shape.longest);
         let each = attention::scratch(longest).max(config.width);
         let tokens = (shape.rows * shape.context).max(longest);
-        (each * shape.threads).max(2 * tokens) * SIZE
+        let workspace = (each * shape.threads).max(2 * tokens) * SIZE;
+        Needs { formats: Formats::SINGLE, workspace, logits: LOGITS }
     }
 
     fn write(&mut self, region: Region, values: &[f32]) {

@@ -26,7 +26,7 @@ pub use backend::{
     Backend, Heads, Losses, Matrix, Norm, Onto, Parameters, Rates, Squares, Turn, Weights,
 };
 pub use layout::{Layout, Named, Span};
-pub use plan::{Activations, Block, Keep, Plan, Shape, TooLarge};
+pub use plan::{Activations, Block, Keep, Needs, Plan, Shape, TooLarge};
 
 #[derive(Debug)]
 pub struct Planned<B> {
@@ -59,12 +59,19 @@ impl<B: Backend> Planned<B> {
         let rotations = config.rotations(engine.plan.rope.rows);
         engine.backend.write(engine.plan.rope.region, &rotations);
         engine.put_weights(weights)?;
+        engine.backend.check()?;
         Ok(engine)
     }
 
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// The backend alone, when nothing more is to be trained.
+    #[must_use]
+    pub fn into_backend(self) -> B {
+        self.backend
     }
 
     /// The gradient summed so far, under each parameter's name.
@@ -122,6 +129,7 @@ impl<B: Backend> Engine for Planned<B> {
         self.differentiate_head(tokens, weights);
         self.backward(tokens);
         let losses = self.backend.losses();
+        self.backend.check()?;
         self.loss += losses.nats * weight;
         self.z += losses.z * weight;
         Ok(())
@@ -131,6 +139,7 @@ impl<B: Backend> Engine for Planned<B> {
         let (loss, z) = (std::mem::take(&mut self.loss), std::mem::take(&mut self.z));
         let parameters = self.plan.parameters;
         let grad_norm = self.backend.square(parameters.grads).sqrt();
+        self.backend.check()?;
         let verdict = if loss.is_finite() && grad_norm.is_finite() {
             Verdict::Applied
         } else {
@@ -157,6 +166,7 @@ impl<B: Backend> Engine for Planned<B> {
                 Squares { weights: self.backend.square(parameters.weights), update: 0.0 }
             }
         };
+        self.backend.check()?;
         let (param_norm, update_norm) = (squares.weights.sqrt(), squares.update.sqrt());
         let step = update.step;
         Ok(Some(Numbers { step, loss, z, grad_norm, param_norm, update_norm, verdict }))
@@ -176,6 +186,7 @@ impl<B: Backend> Engine for Planned<B> {
             self.backend.load(&part);
             let likelihoods = self.score(tokens);
             self.backend.read(likelihoods, &mut all[row * batch.context..][..tokens]);
+            self.backend.check()?;
         }
         Ok(all)
     }
@@ -183,7 +194,9 @@ impl<B: Backend> Engine for Planned<B> {
     fn save(&self) -> anyhow::Result<State> {
         let Parameters { weights, first, second, .. } = self.plan.parameters;
         let optimizer = moments::pack(&self.tensors(first), &self.tensors(second), self.updates);
-        Ok(State { weights: self.tensors(weights), optimizer })
+        let weights = self.tensors(weights);
+        self.backend.check()?;
+        Ok(State { weights, optimizer })
     }
 
     fn load(&mut self, state: &State) -> anyhow::Result<()> {
@@ -197,7 +210,7 @@ impl<B: Backend> Engine for Planned<B> {
         }
         self.updates = moments::updates(&state.optimizer)?;
         self.backend.zero(grads);
-        Ok(())
+        self.backend.check()
     }
 }
 

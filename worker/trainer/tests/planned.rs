@@ -147,8 +147,7 @@ impl Case {
     fn planned_with(&self, keep: Keep, products: Products) -> Planned<Cpu> {
         let settings = Settings { threads: self.threads, ..SETTINGS };
         let (shape, config) = (self.shape(), &self.config);
-        let workspace = Cpu::workspace(config, &shape);
-        let plan = Plan::new(config, &shape, Cpu::formats(), workspace, keep);
+        let plan = Plan::new(config, &shape, Cpu::needs(config, &shape), keep);
         Planned::on_cpu(config, settings, products, plan, &self.weights()).expect("an engine")
     }
 }

@@ -39,15 +39,19 @@ pub struct Formats {
     pub weight: usize,
     /// Beside a weight, what makes it exact: the low half of its f32 master.
     pub weight_rest: usize,
+    /// Of a parameter.
     pub gradient: usize,
     pub activation: usize,
+    pub logit: usize,
 }
 
 impl Formats {
     /// All f32.
-    pub const SINGLE: Self = Self { weight: 4, weight_rest: 0, gradient: 4, activation: 4 };
-    /// bf16, whose master weights are exact: the other 16 bits are kept beside them.
-    pub const BF16: Self = Self { weight: 2, weight_rest: 2, gradient: 2, activation: 2 };
+    pub const SINGLE: Self =
+        Self { weight: 4, weight_rest: 0, gradient: 4, activation: 4, logit: 4 };
+    /// bf16, whose master weights are exact: the other 16 bits are kept beside them. Gradients are summed
+    /// over micro-batches, and log-likelihoods are differences of logits: both stay f32.
+    pub const BF16: Self = Self { weight: 2, weight_rest: 2, gradient: 4, activation: 2, logit: 4 };
 }
 
 /// Statistics, moments, tables.

@@ -5,13 +5,13 @@
 //! operation allocates. Matrices are row-major, and a weight is (outputs, inputs) as in Hugging
 //! Face's files. n stands for the tokens of the micro-batch that was last [loaded](Backend::load).
 //!
-//! Element types are the backend's: what [`Formats`] says of weights, gradients and activations.
+//! Element types are the backend's: what [`Formats`](super::Formats) says of weights, gradients and activations.
 //! Norms' statistics, log-partitions, moments and tables are f32 everywhere.
 
 use std::ops::Range;
 
-use super::arena::{Formats, Region};
-use super::plan::Shape;
+use super::arena::Region;
+use super::plan::{Needs, Shape};
 use crate::engine::Batch;
 use crate::model::Config;
 
@@ -152,14 +152,8 @@ pub struct Losses {
 }
 
 pub trait Backend {
-    /// Bytes of each kind of number.
-    fn formats() -> Formats
-    where
-        Self: Sized;
-
-    /// Bytes of scratch that operations need for batches of such a shape; the plan adds them to the
-    /// arena.
-    fn workspace(config: &Config, shape: &Shape) -> usize
+    /// What a plan for batches of such a shape must give it.
+    fn needs(config: &Config, shape: &Shape) -> Needs
     where
         Self: Sized;
 
@@ -238,4 +232,12 @@ pub trait Backend {
 
     /// Updates all parameters and zeroes their gradients, in one pass.
     fn adamw(&mut self, parameters: &Parameters, rates: &Rates) -> Squares;
+
+    /// What went wrong in any operation so far; numbers read after that mean nothing.
+    ///
+    /// # Errors
+    /// The device failed.
+    fn check(&self) -> anyhow::Result<()> {
+        Ok(())
+    }
 }

@@ -46,7 +46,7 @@ pub(crate) fn bench<const N: usize>(
     let config = Config { width: 64, ..preset("llama-1m").expect("listed") };
     let (rows, context) = (batch.rows.max(1), batch.context.max(1));
     let shape = Shape { rows, context, longest: context, threads };
-    let workspace = arena.take("workspace", Cpu::workspace(&config, &shape), 1);
+    let workspace = arena.take("workspace", Cpu::needs(&config, &shape).workspace, 1);
     let placed = matrices.map(|(rows, columns, _)| Matrix {
         region: arena.take("matrix", rows * columns, 4),
         rows,

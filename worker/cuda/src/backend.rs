@@ -1,0 +1,610 @@
+//! The operations: which kernel, on what, how large.
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+use assay_trainer::engine::Batch;
+use assay_trainer::model::Config;
+use assay_trainer::planned::{
+    Backend, Formats, Heads, Losses, Matrix, Needs, Norm, Onto, Parameters, Plan, Rates, Region,
+    Shape, Squares, Turn, Weights,
+};
+use cudarc::driver::sys::CUdeviceptr;
+
+use crate::CudaError;
+use crate::batch::OnDevice;
+use crate::device::{Argument, Device, Memory};
+use crate::kernels::{Kernels, tile_columns};
+use crate::product::{self, Format, Operand, Products};
+
+/// Threads of a block, where it does not matter.
+const THREADS: u32 = 256;
+/// Threads of a block that goes through a row of logits.
+const LOSS_THREADS: u32 = 512;
+/// Threads of a block of attention, rows that it gives, and rows that it reads at a time backward: as in
+/// `attention.cu`.
+const ATTENTION_THREADS: u32 = 128;
+const ROWS: usize = 128;
+const FEW_ROWS: usize = 64;
+const NARROW: usize = 32;
+/// Rows and columns that a block of `product.cu` gives, with as many threads as numbers.
+const ODD_TILE: usize = 16;
+/// Blocks that sum up parameters: some for every multiprocessor.
+const SUMMING: usize = 1024;
+/// Blocks that go back through a normalization.
+const NORM_BLOCKS: usize = 264;
+/// Tokens that the plan scores at a time anyway, if there is room.
+const SCORED: usize = 4096;
+/// Numbers on their way between host and arena at a time.
+const STAGED: usize = 4 << 20;
+/// Logits of 2,000 tokens with a vocabulary of 128,000: the head's products are large enough.
+const LOGITS: usize = 1 << 28;
+
+/// One card as a backend: bf16, f32 where sums are kept; one arena, one stream.
+#[derive(Debug)]
+pub struct Cuda {
+    kernels: Kernels,
+    products: Products,
+    batch: OnDevice,
+    scratch: Scratch,
+    weights: Region,
+    weights_rest: Region,
+    failed: RefCell<Option<CudaError>>,
+    memory: Memory,
+    device: Device,
+}
+
+/// Parts of the plan's workspace.
+#[derive(Clone, Copy, Debug)]
+struct Scratch {
+    /// Two sums of losses, in f64.
+    losses: CUdeviceptr,
+    /// Two sums, in f64.
+    sums: CUdeviceptr,
+    batch: CUdeviceptr,
+    /// Whatever one operation needs.
+    free: CUdeviceptr,
+}
+
+const ALIGN: usize = 256;
+
+impl Scratch {
+    fn new(begin: CUdeviceptr, tokens: usize) -> Self {
+        let losses = begin + product::WORKSPACE as CUdeviceptr;
+        let (sums, batch) = (losses + ALIGN as CUdeviceptr, losses + 2 * ALIGN as CUdeviceptr);
+        let free = batch + OnDevice::bytes(tokens).next_multiple_of(ALIGN) as CUdeviceptr;
+        Self { losses, sums, batch, free }
+    }
+
+    /// Bytes of all.
+    fn bytes(config: &Config, tokens: usize) -> usize {
+        let heads = Heads::of(config);
+        let free = [
+            STAGED * size_of::<f32>(),
+            2 * SUMMING * size_of::<f64>(),
+            NORM_BLOCKS * config.width * size_of::<f32>(),
+            tokens * heads.queries * size_of::<f32>(),
+            2 * tokens * size_of::<f32>(),
+        ];
+        let fixed = product::WORKSPACE + 2 * ALIGN;
+        fixed
+            + OnDevice::bytes(tokens).next_multiple_of(ALIGN)
+            + free.into_iter().max().unwrap_or(0)
+    }
+}
+
+/// The most tokens that a batch has.
+fn most_tokens(shape: &Shape) -> usize {
+    (shape.rows * shape.context).max(shape.longest).max(SCORED)
+}
+
+/// The arguments of a kernel, in its order and of its types.
+macro_rules! arguments {
+    ($($argument:expr),* $(,)?) => { &[$(Argument::of($argument)),*] };
+}
+
+impl Cuda {
+    /// With the plan's arena on a card.
+    ///
+    /// # Errors
+    /// The memory cannot be had, or a library is missing.
+    pub fn new(device: Device, plan: &Plan, config: &Config) -> Result<Self, CudaError> {
+        let tokens = plan.training.tokens.max(plan.scoring.tokens);
+        let regions = (plan.workspace, plan.parameters.weights, plan.weights_rest);
+        Self::with_arena(device, plan.bytes, regions, tokens, config.head_width)
+    }
+
+    /// With an arena of so many bytes, in which these are the workspace, the weights and their low halves.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_arena(
+        device: Device,
+        bytes: usize,
+        (workspace, weights, weights_rest): (Region, Region, Region),
+        tokens: usize,
+        head_width: usize,
+    ) -> Result<Self, CudaError> {
+        let kernels = Kernels::new(&device, head_width)?;
+        let memory = device.allocate(bytes)?;
+        let at = memory.begin + workspace.at as CUdeviceptr;
+        let scratch = Scratch::new(at, tokens);
+        let products = Products::new(at)?;
+        let batch = OnDevice::new(scratch.batch, tokens);
+        let failed = RefCell::new(None);
+        Ok(Self {
+            kernels,
+            products,
+            batch,
+            scratch,
+            weights,
+            weights_rest,
+            failed,
+            memory,
+            device,
+        })
+    }
+
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn at(&self, region: Region) -> CUdeviceptr {
+        self.memory.begin + region.at as CUdeviceptr
+    }
+
+    /// Does something, unless something failed before.
+    fn attempt(&self, what: impl FnOnce() -> Result<(), CudaError>) {
+        if self.failed.borrow().is_none()
+            && let Err(error) = what()
+        {
+            *self.failed.borrow_mut() = Some(error);
+        }
+    }
+
+    fn launch(
+        &self,
+        name: &str,
+        grid: (usize, usize, usize),
+        block: (u32, usize),
+        arguments: &[Argument],
+    ) {
+        let grid = (narrow(grid.0), narrow(grid.1), narrow(grid.2));
+        self.attempt(|| self.device.launch(self.kernels.get(name), grid, block, arguments));
+    }
+
+    /// A kernel for rows of this width: 8 numbers at a time if they come out even.
+    fn launch_wide(
+        &self,
+        (name, width): (&str, usize),
+        grid: (usize, usize, usize),
+        block: (u32, usize),
+        arguments: &[Argument],
+    ) {
+        self.launch(&format!("{name}_{}", step(width)), grid, block, arguments);
+    }
+
+    fn multiply(&mut self, operands: [Operand; 3], format: Format, onto: Onto) {
+        if self.failed.borrow().is_some() {
+            return;
+        }
+        let is_sum = onto == Onto::Sum;
+        match self.products.multiply(&self.device, operands, format, is_sum) {
+            Ok(true) => {}
+            Ok(false) => self.multiply_oddly(operands, format, is_sum),
+            Err(error) => *self.failed.borrow_mut() = Some(error),
+        }
+    }
+
+    /// By our own kernel, which is slow.
+    fn multiply_oddly(&self, [a, b, out]: [Operand; 3], format: Format, is_sum: bool) {
+        let name = match format {
+            Format::Bf16 => "product_bf16",
+            Format::F32 => "product_f32",
+        };
+        let inner = if a.is_turned { a.rows } else { a.columns };
+        let grid = (out.rows.div_ceil(ODD_TILE), out.columns.div_ceil(ODD_TILE), 1);
+        let arguments = arguments![
+            a.at,
+            b.at,
+            out.at,
+            narrow(out.rows),
+            narrow(out.columns),
+            narrow(inner),
+            wide(a.stride),
+            wide(b.stride),
+            wide(out.stride),
+            u32::from(a.is_turned),
+            u32::from(b.is_turned),
+            u32::from(is_sum),
+        ];
+        self.launch(name, grid, (THREADS, 0), arguments);
+    }
+
+    /// As cublasLt reads it. The gradient of f32 logits lies in the front half of their rows.
+    fn operand(&self, matrix: Matrix, is_turned: bool) -> Operand {
+        let stride = matrix.columns * if matrix.region.size == 4 { 2 } else { 1 };
+        let Matrix { region, rows, columns } = matrix;
+        Operand { at: self.at(region), rows: columns, columns: rows, stride, is_turned }
+    }
+
+    fn output(&self, matrix: Matrix) -> (Operand, Format) {
+        let format = if matrix.region.size == 4 { Format::F32 } else { Format::Bf16 };
+        (Operand { stride: matrix.columns, ..self.operand(matrix, false) }, format)
+    }
+
+    /// Where the low halves of some weights are, if these are weights.
+    fn rest(&self, region: Region) -> Option<CUdeviceptr> {
+        let Region { at, size, .. } = self.weights;
+        let is_weight = at <= region.at
+            && region.at + region.bytes() <= at + self.weights.bytes()
+            && 0 < self.weights_rest.len;
+        is_weight.then(|| {
+            let number = (region.at - at) / size;
+            self.at(self.weights_rest.part(number, region.len))
+        })
+    }
+
+    /// Two sums that blocks left, at a place of two numbers.
+    fn add_up(&self, rows: usize, each: usize) {
+        let (from, to) = (self.scratch.free, self.scratch.sums);
+        let block = (LOSS_THREADS, 0);
+        self.launch("add_up", (1, 1, 1), block, arguments![from, to, narrow(rows), narrow(each)]);
+    }
+
+    fn sums(&self, at: CUdeviceptr) -> [f64; 2] {
+        let mut sums = [f64::NAN; 2];
+        self.attempt(|| self.device.download(&mut sums, at));
+        if self.failed.borrow().is_some() { [f64::NAN; 2] } else { sums }
+    }
+
+    fn shape(&self, heads: Heads) -> AttentionShape {
+        AttentionShape {
+            context: narrow(self.batch.host().context),
+            queries: narrow(heads.queries),
+            keys: narrow(heads.keys),
+            columns: narrow(heads.packed()),
+            scale: 1.0 / single(heads.width as f64).sqrt(),
+        }
+    }
+
+    /// Bytes of shared memory for so many rows of heads.
+    fn tiles(&self, heads: Heads, rows: usize) -> usize {
+        rows * tile_columns(heads.width).unwrap_or(0) * size_of::<u16>()
+    }
+
+    fn launch_attention(
+        &self,
+        name: &str,
+        grid: (usize, usize, usize),
+        shared: usize,
+        arguments: &[Argument],
+    ) {
+        self.attempt(|| self.device.allow_shared(self.kernels.get(name), shared));
+        self.launch(name, grid, (ATTENTION_THREADS, shared), arguments);
+    }
+}
+
+/// As in `attention.cu`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+struct AttentionShape {
+    context: u32,
+    queries: u32,
+    keys: u32,
+    columns: u32,
+    scale: f32,
+}
+
+/// As in `optimizer.cu`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+struct Factors {
+    grad: f32,
+    beta1: f32,
+    beta1_rest: f32,
+    beta2: f32,
+    beta2_rest: f32,
+    first: f32,
+    second: f32,
+    eps: f32,
+    keep: f32,
+    lr: f32,
+}
+
+impl Factors {
+    fn new(rates: &Rates) -> Self {
+        let Rates { beta1, beta2, eps, lr, weight_decay, .. } = *rates;
+        let power = i32::try_from(rates.updates).unwrap_or(i32::MAX);
+        Self {
+            grad: single(rates.grad_scale),
+            beta1: single(beta1),
+            beta1_rest: single(1.0 - beta1),
+            beta2: single(beta2),
+            beta2_rest: single(1.0 - beta2),
+            first: single(1.0 / (1.0 - beta1.powi(power))),
+            second: single(1.0 / (1.0 - beta2.powi(power))),
+            eps: single(eps),
+            keep: single(1.0 - lr * weight_decay),
+            lr: single(lr),
+        }
+    }
+}
+
+impl Backend for Cuda {
+    fn needs(config: &Config, shape: &Shape) -> Needs {
+        let workspace = Scratch::bytes(config, most_tokens(shape));
+        Needs { formats: Formats::BF16, workspace, logits: LOGITS }
+    }
+
+    fn write(&mut self, region: Region, values: &[f32]) {
+        if region.size == size_of::<f32>() {
+            self.attempt(|| self.device.upload(self.at(region), values));
+            return;
+        }
+        let staged = self.scratch.free;
+        for (begin, values) in (0..).step_by(STAGED).zip(values.chunks(STAGED)) {
+            let part = region.part(begin, values.len());
+            self.attempt(|| self.device.upload(staged, values));
+            let (to, count, grid) = (self.at(part), wide(values.len()), (SUMMING, 1, 1));
+            match self.rest(part) {
+                Some(low) => {
+                    self.launch(
+                        "split_all",
+                        grid,
+                        (THREADS, 0),
+                        arguments![staged, to, low, count],
+                    );
+                }
+                None => {
+                    self.launch("narrow_all", grid, (THREADS, 0), arguments![staged, to, count]);
+                }
+            }
+        }
+    }
+
+    fn read(&self, region: Region, values: &mut [f32]) {
+        if region.size == size_of::<f32>() {
+            self.attempt(|| self.device.download(values, self.at(region)));
+            return;
+        }
+        let staged = self.scratch.free;
+        for (begin, values) in (0..).step_by(STAGED).zip(values.chunks_mut(STAGED)) {
+            let part = region.part(begin, values.len());
+            let (from, count, grid) = (self.at(part), wide(values.len()), (SUMMING, 1, 1));
+            match self.rest(part) {
+                Some(low) => {
+                    self.launch(
+                        "join_all",
+                        grid,
+                        (THREADS, 0),
+                        arguments![from, low, staged, count],
+                    );
+                }
+                None => {
+                    self.launch("widen_all", grid, (THREADS, 0), arguments![from, staged, count]);
+                }
+            }
+            self.attempt(|| self.device.download(values, staged));
+        }
+    }
+
+    fn zero(&mut self, region: Region) {
+        self.attempt(|| self.device.zero(self.at(region), region.bytes()));
+    }
+
+    fn load(&mut self, batch: &Batch) {
+        if self.failed.borrow().is_none()
+            && let Err(error) = self.batch.load(&self.device, batch)
+        {
+            *self.failed.borrow_mut() = Some(error);
+        }
+    }
+
+    fn embed(&mut self, table: Matrix, x: Matrix) {
+        let (from, to, inputs) = (self.at(table.region), self.at(x.region), self.batch.inputs());
+        let arguments = arguments![from, inputs, to, narrow(x.columns)];
+        self.launch_wide(("embed", x.columns), (x.rows, 1, 1), (THREADS, 0), arguments);
+    }
+
+    fn embed_backward(&mut self, dx: Matrix, dtable: Matrix) {
+        let (count, [tokens, firsts, order]) = self.batch.by_token();
+        let pieces = dx.columns.div_ceil(step(dx.columns) * THREADS as usize);
+        let (from, to, width) = (self.at(dx.region), self.at(dtable.region), narrow(dx.columns));
+        let arguments = arguments![from, tokens, firsts, order, to, width];
+        self.launch_wide(
+            ("embed_backward", dx.columns),
+            (count, pieces, 1),
+            (THREADS, 0),
+            arguments,
+        );
+    }
+
+    fn norm(&mut self, from: Option<(Matrix, Matrix)>, norm: &Norm, y: Matrix) {
+        let place = |matrix: Matrix| self.at(matrix.region);
+        let (before, delta) = from.map_or((0, 0), |(from, delta)| (place(from), place(delta)));
+        let (gain, scale) = (self.at(norm.gain), self.at(norm.scale));
+        let (x, y, width) = (place(norm.x), place(y), narrow(norm.x.columns));
+        let arguments = arguments![before, delta, gain, x, y, scale, width, single(norm.eps)];
+        let of = ("norm", norm.x.columns);
+        self.launch_wide(of, (norm.x.rows, 1, 1), (THREADS, 0), arguments);
+    }
+
+    fn norm_backward(&mut self, norm: &Norm, dy: Matrix, dx: Matrix, onto: Onto, dgain: Region) {
+        let (rows, width) = (norm.x.rows, norm.x.columns);
+        let blocks = NORM_BLOCKS.min(rows);
+        let (x, scale, gain) = (self.at(norm.x.region), self.at(norm.scale), self.at(norm.gain));
+        let (dy, dx, partial) = (self.at(dy.region), self.at(dx.region), self.scratch.free);
+        let is_sum = u32::from(onto == Onto::Sum);
+        let shared = width * size_of::<f32>();
+        let name = format!("norm_backward_{}", step(width));
+        self.attempt(|| self.device.allow_shared(self.kernels.get(&name), shared));
+        let arguments =
+            arguments![x, scale, gain, dy, dx, partial, narrow(rows), narrow(width), is_sum];
+        self.launch(&name, (blocks, 1, 1), (THREADS, shared), arguments);
+        let grid = (width.div_ceil(THREADS as usize), 1, 1);
+        let to = self.at(dgain);
+        let arguments = arguments![partial, to, narrow(blocks), narrow(width)];
+        self.launch("gain_gradient", grid, (THREADS, 0), arguments);
+    }
+
+    fn linear(&mut self, x: Matrix, w: Matrix, y: Matrix) {
+        let (out, format) = self.output(y);
+        self.multiply([self.operand(w, true), self.operand(x, false), out], format, Onto::Fresh);
+    }
+
+    fn linear_dgrad(&mut self, dy: Matrix, w: Matrix, dx: Matrix) {
+        let (out, format) = self.output(dx);
+        self.multiply([self.operand(w, false), self.operand(dy, false), out], format, Onto::Fresh);
+    }
+
+    fn linear_wgrad(&mut self, dy: Matrix, x: Matrix, dw: Matrix) {
+        let (out, format) = self.output(dw);
+        self.multiply([self.operand(x, false), self.operand(dy, true), out], format, Onto::Sum);
+    }
+
+    fn rope(&mut self, packed: Matrix, heads: Heads, table: Matrix, turn: Turn) {
+        let sign = match turn {
+            Turn::Forward => 1.0_f32,
+            Turn::Back => -1.0,
+        };
+        let (at, table, positions) =
+            (self.at(packed.region), self.at(table.region), self.batch.positions());
+        let (columns, turned) = (narrow(packed.columns), narrow(heads.queries + heads.keys));
+        let arguments =
+            arguments![at, table, positions, columns, turned, narrow(heads.width), sign];
+        self.launch_wide(("rope", heads.width / 2), (packed.rows, 1, 1), (THREADS, 0), arguments);
+    }
+
+    fn attention(&mut self, packed: Matrix, heads: Heads, y: Matrix, log_partition: Region) {
+        let (rows, context) = (self.batch.host().rows, self.batch.host().context);
+        let (packed, y, partitions) =
+            (self.at(packed.region), self.at(y.region), self.at(log_partition));
+        let (starts, shares) = (self.batch.starts(), self.batch.shares());
+        let grid = (context.div_ceil(ROWS), heads.queries, rows);
+        let keys = if tile_columns(heads.width) == Some(128) { 32 } else { 64 };
+        let shared = self.tiles(heads, ROWS + 4 * keys);
+        let arguments = arguments![packed, y, partitions, starts, shares, self.shape(heads)];
+        self.launch_attention("attention", grid, shared, arguments);
+    }
+
+    fn attention_backward(
+        &mut self,
+        (packed, y, log_partition): (Matrix, Matrix, Region),
+        heads: Heads,
+        dy: Matrix,
+        dpacked: Matrix,
+    ) {
+        let (rows, context) = (self.batch.host().rows, self.batch.host().context);
+        let (tiles, tokens) = (context.div_ceil(ROWS), packed.rows);
+        let (packed, y, partitions) =
+            (self.at(packed.region), self.at(y.region), self.at(log_partition));
+        let (dy, dpacked, means) = (self.at(dy.region), self.at(dpacked.region), self.scratch.free);
+        let (starts, shape) = (self.batch.starts(), self.shape(heads));
+        let warps = (tokens * heads.queries).div_ceil(THREADS as usize / 32);
+        let arguments = arguments![y, dy, means, shape, narrow(tokens)];
+        self.launch("attention_means", (warps, 1, 1), (THREADS, 0), arguments);
+        let arguments = arguments![packed, dy, partitions, means, starts, dpacked, shape];
+        let fewer = self.tiles(heads, 2 * FEW_ROWS + 4 * NARROW);
+        let grid = (context.div_ceil(FEW_ROWS), heads.keys, rows);
+        self.launch_attention("attention_keys", grid, fewer, arguments);
+        let shared = self.tiles(heads, 2 * ROWS + 4 * NARROW);
+        self.launch_attention("attention_queries", (tiles, heads.queries, rows), shared, arguments);
+    }
+
+    fn swiglu(&mut self, packed: Matrix, hidden: Matrix) {
+        let (from, to) = (self.at(packed.region), self.at(hidden.region));
+        let (pieces, grid) = pieces(hidden);
+        let arguments = arguments![from, to, narrow(hidden.columns), wide(pieces)];
+        self.launch_wide(("swiglu", hidden.columns), grid, (THREADS, 0), arguments);
+    }
+
+    fn swiglu_backward(&mut self, packed: Matrix, dhidden: Matrix) {
+        let (from, to) = (self.at(packed.region), self.at(dhidden.region));
+        let (pieces, grid) = pieces(dhidden);
+        let arguments = arguments![from, to, narrow(dhidden.columns), wide(pieces)];
+        self.launch_wide(("swiglu_backward", dhidden.columns), grid, (THREADS, 0), arguments);
+    }
+
+    fn cross_entropy(&mut self, logits: Matrix, tokens: Range<usize>, weights: Weights) {
+        let (at, targets, found) =
+            (self.at(logits.region), self.batch.targets(tokens.start), self.scratch.free);
+        let (weight, z_weight) = (single(weights.target), single(weights.z));
+        let arguments = arguments![at, targets, found, narrow(logits.columns), weight, z_weight];
+        self.launch("cross_entropy", (tokens.len(), 1, 1), (LOSS_THREADS, 0), arguments);
+        let arguments = arguments![found, self.scratch.losses, narrow(tokens.len())];
+        self.launch("add_losses", (1, 1, 1), (LOSS_THREADS, 0), arguments);
+    }
+
+    fn log_likelihoods(&mut self, logits: Matrix, tokens: Range<usize>, out: Region) {
+        let out = self.at(out.part(tokens.start, tokens.len()));
+        let (at, targets) = (self.at(logits.region), self.batch.targets(tokens.start));
+        let arguments = arguments![at, targets, out, narrow(logits.columns)];
+        self.launch("log_likelihoods", (tokens.len(), 1, 1), (LOSS_THREADS, 0), arguments);
+    }
+
+    fn losses(&mut self) -> Losses {
+        let [nats, z] = self.sums(self.scratch.losses);
+        self.attempt(|| self.device.zero(self.scratch.losses, 2 * size_of::<f64>()));
+        Losses { nats, z }
+    }
+
+    fn square(&mut self, region: Region) -> f64 {
+        let (at, partial, count) = (self.at(region), self.scratch.free, wide(region.len));
+        let (grid, block) = ((SUMMING, 1, 1), (THREADS, 0));
+        match (region.size, self.rest(region)) {
+            (4, _) => self.launch("square", grid, block, arguments![at, partial, count]),
+            (_, Some(low)) => {
+                self.launch("square_joined", grid, block, arguments![at, low, partial, count]);
+            }
+            (_, None) => self.launch("square_narrow", grid, block, arguments![at, partial, count]),
+        }
+        self.add_up(SUMMING, 1);
+        self.sums(self.scratch.sums)[0]
+    }
+
+    fn adamw(&mut self, parameters: &Parameters, rates: &Rates) -> Squares {
+        let Parameters { weights, grads, first, second, decayed } = *parameters;
+        let [high, grads, first, second] =
+            [weights, grads, first, second].map(|region| self.at(region));
+        let (low, partial) = (self.at(self.weights_rest), self.scratch.free);
+        let (count, decayed, by) = (wide(weights.len), wide(decayed), Factors::new(rates));
+        let arguments = arguments![high, low, grads, first, second, partial, count, decayed, by];
+        self.launch("adamw", (SUMMING, 1, 1), (THREADS, 0), arguments);
+        self.add_up(SUMMING, 2);
+        let [weights, update] = self.sums(self.scratch.sums);
+        Squares { weights, update }
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        match &*self.failed.borrow() {
+            Some(error) => Err(error.clone().into()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Numbers that a thread takes at a time of rows this wide.
+fn step(width: usize) -> usize {
+    if width.is_multiple_of(8) { 8 } else { 1 }
+}
+
+/// Pieces of a matrix that threads take, and blocks for them.
+fn pieces(of: Matrix) -> (usize, (usize, usize, usize)) {
+    let pieces = of.rows * of.columns / step(of.columns);
+    (pieces, (pieces.div_ceil(THREADS as usize).min(1 << 16), 1, 1))
+}
+
+fn narrow(count: usize) -> u32 {
+    u32::try_from(count).expect("no dimension has 2^32 numbers")
+}
+
+fn wide(count: usize) -> u64 {
+    count as u64
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "applied to f32")]
+fn single(value: f64) -> f32 {
+    value as f32
+}

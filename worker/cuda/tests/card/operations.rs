@@ -1,0 +1,432 @@
+//! Each operation beside its twin on the CPU, on odd shapes.
+
+use assay_trainer::engine::{Batch, Row};
+use assay_trainer::planned::{Heads, Norm, Onto, Parameters, Rates, Turn, Weights};
+
+use crate::bench::{
+    Kind::{F32, Rounded},
+    batch, bench, device, near, random,
+};
+
+/// What is rounded to bf16 once is off by 2^-8 of itself at most.
+const ONCE: f64 = 4e-3;
+/// Rounded before and after, or twice on the way.
+const TWICE: f64 = 8e-3;
+/// Sums in f32 in another order.
+const SUMS: f64 = 1e-5;
+
+#[test]
+#[ignore = "needs a GPU"]
+fn numbers_come_back() {
+    let (rough, exact) =
+        (random(1, 5000), random(2, 5000).iter().map(|x| x / 3.0).collect::<Vec<_>>());
+    let bench = bench(&batch(&[&[1]], 5), 8, [(Rounded, 1, 5000, &rough), (F32, 1, 5000, &exact)]);
+    for number in 0..2 {
+        let [found, expected] = bench.read(number);
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+#[ignore = "needs a GPU"]
+fn embedding() {
+    for (width, documents) in [(1, vec![1]), (5, vec![17]), (8, vec![300]), (264, vec![90, 31])] {
+        let batch = batch(&[&documents], 11);
+        let n = batch.inputs.len();
+        let (table, dx, dtable) =
+            (random(1, 11 * width), random(2, n * width), random(3, 11 * width));
+        let mut bench = bench(
+            &batch,
+            8,
+            [
+                (Rounded, 11, width, &table),
+                (Rounded, n, width, &vec![7.0; n * width]),
+                (Rounded, n, width, &dx),
+                (F32, 11, width, &dtable),
+            ],
+        );
+        bench.both(|backend, [table, x, dx, dtable]| {
+            backend.embed(*table, *x);
+            backend.embed_backward(*dx, *dtable);
+        });
+        bench.assert_near("rows", 1, 0.0);
+        bench.assert_near("gradient", 3, SUMS);
+    }
+}
+
+#[test]
+#[ignore = "needs a GPU"]
+fn normalization() {
+    for (n, width) in
+        [(1, 1), (3, 5), (17, 64), (9, 33), (700, 256), (300, 2048), (5, 8192), (2, 16384)]
+    {
+        let size = n * width;
+        let (before, delta, gain) = (random(1, size), random(2, size), random(3, width));
+        let (dy, dx, dgain) = (random(4, size), random(5, size), random(6, width));
+        let zero = vec![3.0; size];
+        let mut bench = bench(
+            &batch(&[&[1]], 5),
+            8,
+            [
+                (Rounded, n, width, &before),
+                (Rounded, n, width, &delta),
+                (Rounded, 1, width, &gain),
+                (Rounded, n, width, &zero),
+                (Rounded, n, width, &zero),
+                (F32, 1, n, &zero[..n]),
+                (Rounded, n, width, &dy),
+                (Rounded, n, width, &dx),
+                (F32, 1, width, &dgain),
+                (Rounded, n, width, &zero),
+            ],
+        );
+        let norm = |[_, _, gain, x, _, scale, ..]: &[_; 10]| -> Norm {
+            let (gain, x, scale): (
+                &assay_trainer::planned::Matrix,
+                _,
+                &assay_trainer::planned::Matrix,
+            ) = (gain, x, scale);
+            Norm { x: *x, gain: gain.region, scale: scale.region, eps: 1e-3 }
+        };
+        bench.both(|backend, all| backend.norm(Some((all[0], all[1])), &norm(all), all[4]));
+        bench.assert_near("x", 3, ONCE);
+        bench.assert_near("y", 4, TWICE);
+        bench.assert_near("scale", 5, TWICE);
+        // both go on from what the card has: the CPU's stream is not rounded
+        let [x, _] = bench.read(3);
+        bench.put(3, &x);
+        bench.both(|backend, all| backend.norm(None, &norm(all), all[4]));
+        bench.assert_near("y without a delta", 4, ONCE);
+        bench.assert_near("scale without a delta", 5, SUMS);
+        bench.both(|backend, all| {
+            backend.norm_backward(&norm(all), all[6], all[7], Onto::Sum, all[8].region);
+        });
+        bench.assert_near("dx", 7, ONCE);
+        bench.assert_near("dgain", 8, SUMS);
+        bench.assert_near("y again", 6, ONCE);
+        bench.put(6, &dy);
+        bench.both(|backend, all| {
+            backend.norm_backward(&norm(all), all[6], all[9], Onto::Fresh, all[8].region);
+        });
+        // of a row of one number nothing is left but eps
+        if 1 < width {
+            bench.assert_near("dx afresh", 9, ONCE);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs a GPU"]
+fn products() {
+    let shapes = [
+        (1, 1, 1),
+        (3, 5, 7),
+        (17, 33, 9),
+        (2, 66, 130),
+        (130, 256, 64),
+        (300, 96, 264),
+        (1, 128, 128),
+        (1000, 264, 512),
+    ];
+    for (n, inputs, outputs) in shapes {
+        let (x, w) = (random(1, n * inputs), random(2, outputs * inputs));
+        let (dy, dw) = (random(3, n * outputs), random(4, outputs * inputs));
+        let noise = vec![9.0; n * inputs.max(outputs)];
+        let mut bench = bench(
+            &batch(&[&[1]], 5),
+            8,
+            [
+                (Rounded, n, inputs, &x),
+                (Rounded, outputs, inputs, &w),
+                (Rounded, n, outputs, &noise[..n * outputs]),
+                (F32, n, outputs, &noise[..n * outputs]),
+                (Rounded, n, outputs, &dy),
+                (Rounded, n, inputs, &noise[..n * inputs]),
+                (F32, outputs, inputs, &dw),
+            ],
+        );
+        bench.both(|backend, [x, w, y, logits, dy, dx, dw]| {
+            backend.linear(*x, *w, *y);
+            backend.linear(*x, *w, *logits);
+            backend.linear_dgrad(*dy, *w, *dx);
+            backend.linear_wgrad(*dy, *x, *dw);
+        });
+        let what = format!("{n} x {inputs} x {outputs}: ");
+        bench.assert_near(&(what.clone() + "y"), 2, ONCE);
+        bench.assert_near(&(what.clone() + "logits"), 3, SUMS);
+        bench.assert_near(&(what.clone() + "dx"), 5, ONCE);
+        bench.assert_near(&(what + "dw"), 6, SUMS);
+    }
+}
+
+#[test]
+#[ignore = "needs a GPU"]
+fn rotation() {
+    let batch = batch(&[&[3, 6], &[9]], 5);
+    let n = batch.inputs.len();
+    for (queries, keys, width) in [(3, 1, 6), (4, 2, 34), (2, 2, 64), (8, 2, 128)] {
+        let heads = Heads { queries, keys, width };
+        let angle = |at: usize| (at / width) as f32 / (1.0 + (at % (width / 2)) as f32);
+        let table: Vec<f32> = (0..9 * width)
+            .map(|at| if at % width < width / 2 { angle(at).cos() } else { angle(at).sin() })
+            .collect();
+        let packed = random(1, n * heads.packed());
+        let mut bench =
+            bench(&batch, width, [(Rounded, n, heads.packed(), &packed), (F32, 9, width, &table)]);
+        bench.both(|backend, [packed, table]| backend.rope(*packed, heads, *table, Turn::Forward));
+        bench.assert_near("rotated", 0, ONCE);
+        bench.both(|backend, [packed, table]| backend.rope(*packed, heads, *table, Turn::Back));
+        bench.assert_near("and back", 0, TWICE);
+    }
+}
+
+fn attention_of(batch: &Batch, heads: Heads, with_backward: bool) {
+    let n = batch.inputs.len();
+    let packed: Vec<f32> = random(1, n * heads.packed()).iter().map(|x| 2.0 * x).collect();
+    let (joined, dy) = (n * heads.joined(), random(2, n * heads.joined()));
+    let noise = vec![9.0; n * heads.packed()];
+    let mut bench = bench(
+        batch,
+        heads.width,
+        [
+            (Rounded, n, heads.packed(), &packed),
+            (Rounded, n, heads.joined(), &noise[..joined]),
+            (F32, n, heads.queries, &vec![9.0; n * heads.queries]),
+            (Rounded, n, heads.joined(), &dy),
+            (Rounded, n, heads.packed(), &noise),
+        ],
+    );
+    let what = format!("{heads:?}, {} x {}: ", batch.rows, batch.context);
+    bench.both(|backend, [packed, y, partitions, ..]| {
+        backend.attention(*packed, heads, *y, partitions.region);
+    });
+    bench.assert_near(&(what.clone() + "y"), 1, TWICE);
+    bench.assert_near(&(what.clone() + "log-partitions"), 2, 1e-4);
+    if with_backward {
+        bench.both(|backend, [packed, y, partitions, dy, dpacked]| {
+            let forward = (*packed, *y, partitions.region);
+            backend.attention_backward(forward, heads, *dy, *dpacked);
+        });
+        // weights and their gradient are rounded before they are multiplied, and so was y
+        bench.assert_near(&(what + "gradient"), 4, 1e-2);
+    }
+}
+
+#[test]
+#[ignore = "needs a GPU"]
+fn attention() {
+    let rows: [&[&[usize]]; 6] = [
+        &[&[1]],
+        &[&[3, 4], &[7]],
+        &[&[20, 1, 9], &[30], &[15, 15]],
+        &[&[64], &[64]],
+        &[&[40, 51, 109]],
+        &[&[300, 1, 1, 210], &[512], &[100, 412]],
+    ];
+    let heads = [
+        (1, 1, 2),
+        (3, 1, 6),
+        (4, 2, 10),
+        (8, 2, 32),
+        (4, 4, 64),
+        (6, 2, 80),
+        (8, 2, 128),
+        (16, 1, 96),
+    ];
+    for rows in rows {
+        for (queries, keys, width) in heads {
+            attention_of(&batch(rows, 5), Heads { queries, keys, width }, true);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs a GPU"]
+fn attention_of_branches() {
+    let sequence = |shared: usize, own: usize, salt: u32| {
+        let inputs: Vec<u32> =
+            (0..shared + own).map(|at| if at < shared { 3 } else { 5 + salt }).collect();
+        let length = inputs.len();
+        let mut targets = vec![assay_trainer::data::IGNORED; length];
+        targets[shared..].fill(1);
+        assay_trainer::data::Sequence { inputs, targets, documents: vec![0; length], source: 0 }
+    };
+    let sets = [
+        vec![sequence(5, 3, 1), sequence(5, 1, 2), sequence(5, 9, 3)],
+        vec![sequence(161, 70, 4), sequence(161, 33, 5), sequence(161, 90, 6)],
+        vec![sequence(0, 90, 8)],
+    ];
+    let rows: Vec<Row> = sets.iter().map(|set| Row::branched(set).0).collect();
+    for (queries, keys, width) in [(4, 2, 10), (8, 2, 64)] {
+        attention_of(&Batch::of_rows(&rows), Heads { queries, keys, width }, false);
+    }
+}
+
+#[test]
+#[ignore = "needs a GPU"]
+fn gates() {
+    for (n, ffn) in [(1, 1), (3, 5), (17, 64), (300, 33), (130, 1408)] {
+        let packed: Vec<f32> = random(1, n * 2 * ffn).iter().map(|x| 8.0 * x).collect();
+        let dhidden = random(2, n * ffn);
+        let mut bench = bench(
+            &batch(&[&[1]], 5),
+            8,
+            [
+                (Rounded, n, 2 * ffn, &packed),
+                (Rounded, n, ffn, &vec![9.0; n * ffn]),
+                (Rounded, n, ffn, &dhidden),
+            ],
+        );
+        bench.both(|backend, [packed, hidden, dhidden]| {
+            backend.swiglu(*packed, *hidden);
+            backend.swiglu_backward(*packed, *dhidden);
+        });
+        for (what, number) in [("hidden", 1), ("gradients", 0), ("hidden again", 2)] {
+            bench.assert_near(what, number, ONCE);
+        }
+    }
+}
+
+/// The gradient lies in the front half of the rows: it is looked at through the head's products.
+#[test]
+#[ignore = "needs a GPU"]
+fn losses() {
+    for vocabulary in [5, 72, 264, 1001, 32_000] {
+        let batch = batch(&[&[40, 3]], vocabulary as u64);
+        let (n, width) = (batch.inputs.len(), 16);
+        let logits: Vec<f32> = random(1, n * vocabulary).iter().map(|x| 9.0 * x).collect();
+        // every token's gradient through another direction
+        let (x, w) = (random(2, n * width), random(3, vocabulary * width));
+        let mut bench = bench(
+            &batch,
+            8,
+            [
+                (F32, n, vocabulary, &logits),
+                (Rounded, n, width, &x),
+                (Rounded, vocabulary, width, &w),
+                (Rounded, n, width, &vec![9.0; n * width]),
+                (F32, vocabulary, width, &vec![0.0; vocabulary * width]),
+                (F32, 1, n, &vec![9.0; n]),
+            ],
+        );
+        bench.both(|backend, all| backend.log_likelihoods(all[0], 0..n, all[5].region));
+        bench.assert_near("log-likelihoods", 5, 1e-6);
+        bench.put(0, &logits);
+        let half = n / 2;
+        let weights = Weights { target: 0.25, z: 1e-2 };
+        bench.both(|backend, all| {
+            for tokens in [0..half, half..n] {
+                let logits = all[0].some_rows(&tokens);
+                backend.cross_entropy(logits, tokens.clone(), weights);
+                backend.linear_dgrad(logits, all[2], all[3].some_rows(&tokens));
+                backend.linear_wgrad(logits, all[1].some_rows(&tokens), all[4]);
+            }
+        });
+        bench.assert_near(&format!("{vocabulary}: gradient of x"), 3, TWICE);
+        bench.assert_near(&format!("{vocabulary}: gradient of the head"), 4, TWICE);
+        let [found, expected] = bench.ask(|backend, _| backend.losses());
+        for (found, expected) in [(found.nats, expected.nats), (found.z, expected.z)] {
+            assert!((found / expected - 1.0).abs() < 1e-6, "{found}, not {expected}");
+        }
+        let [again, _] = bench.ask(|backend, _| backend.losses());
+        assert_eq!(again.nats, 0.0, "losses are forgotten once they are asked for");
+    }
+}
+
+#[test]
+#[ignore = "needs a GPU"]
+fn norms() {
+    for count in [1, 1000, 3_000_001] {
+        let values = random(1, count);
+        let mut bench =
+            bench(&batch(&[&[1]], 5), 8, [(Rounded, 1, count, &values), (F32, 1, count, &values)]);
+        for number in 0..2 {
+            let [found, expected] = bench.ask(|backend, all| backend.square(all[number].region));
+            assert!((found / expected - 1.0).abs() < 1e-6, "{found}, not {expected}");
+        }
+    }
+    let mut bench = bench(&batch(&[&[1]], 5), 8, [(F32, 1, 3, &[1.0, f32::NAN, 2.0])]);
+    let [found, _] = bench.ask(|backend, all| backend.square(all[0].region));
+    assert!(found.is_nan());
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the arena has f32")]
+fn single(value: f64) -> f32 {
+    value as f32
+}
+
+/// Some updates of weights that are f32, as the CPU makes them.
+#[test]
+#[ignore = "needs a GPU"]
+fn updates() {
+    use assay_cuda::Cuda;
+    use assay_trainer::model::preset;
+    use assay_trainer::planned::{Arena, Backend, Shape};
+    let count = 64 * 1000;
+    let mut arena = Arena::default();
+    let config = preset("llama-1m").expect("listed");
+    let shape = Shape { rows: 1, context: 1, longest: 1, threads: 1 };
+    let workspace = arena.take("workspace", Cuda::needs(&config, &shape).workspace, 1);
+    let weights = arena.take("weights", count, 2);
+    let rest = arena.take("rest", count, 2);
+    let [grads, first, second] = [(); 3].map(|()| arena.take("state", count, 4));
+    let device = device();
+    let mut card = Cuda::with_arena(device, arena.bytes(), (workspace, weights, rest), 1, 8)
+        .expect("an arena");
+    let decayed = 64 * 700 + 3;
+    let parameters = Parameters { weights, grads, first, second, decayed };
+    // not what bf16 has
+    let exact = |seed| random(seed, count).iter().map(|x| x / 3.0 + 1e-7).collect::<Vec<f32>>();
+    let (mut w, mut m, mut v) = (exact(1), vec![0.0_f32; count], vec![0.0_f32; count]);
+    card.write(weights, &w);
+    let mut found = vec![0.0; count];
+    card.read(weights, &mut found);
+    assert_eq!(found, w, "masters are exact");
+    let some = weights.part(640, 1000);
+    card.read(some, &mut found[..1000]);
+    assert_eq!(found[..1000], w[640..1640]);
+    for updates in 1..=4 {
+        let g = exact(10 + updates);
+        card.write(grads, &g);
+        let rates = Rates {
+            beta1: 0.9,
+            beta2: 0.95,
+            eps: 1e-8,
+            weight_decay: 0.1,
+            lr: 1e-3,
+            updates,
+            grad_scale: 0.5,
+        };
+        let squares = card.adamw(&parameters, &rates);
+        let (mut of_weights, mut of_update) = (0.0, 0.0);
+        let power = i32::try_from(updates).expect("small");
+        for at in 0..count {
+            let grad = f64::from(g[at]) * 0.5;
+            let (first, second) =
+                (0.9 * f64::from(m[at]) + 0.1 * grad, 0.95 * f64::from(v[at]) + 0.05 * grad * grad);
+            (m[at], v[at]) = (single(first), single(second));
+            let direction = first
+                / (1.0 - 0.9_f64.powi(power))
+                / ((second / (1.0 - 0.95_f64.powi(power))).sqrt() + 1e-8);
+            let keep = if at < decayed { 1.0 - 1e-3 * 0.1 } else { 1.0 };
+            let after = f64::from(w[at]) * keep - 1e-3 * direction;
+            of_update += (after - f64::from(w[at])).powi(2);
+            of_weights += after * after;
+            w[at] = single(after);
+        }
+        card.read(weights, &mut found);
+        card.check().expect("nothing failed");
+        near("weights", &found, &w, 1e-6);
+        assert!((squares.weights / of_weights - 1.0).abs() < 1e-5, "{squares:?}, not {of_weights}");
+        assert!((squares.update / of_update - 1.0).abs() < 1e-4, "{squares:?}, not {of_update}");
+        card.read(grads, &mut found);
+        assert!(found.iter().all(|grad| *grad == 0.0), "gradients are forgotten");
+        // go on from the same numbers
+        card.write(weights, &w);
+        card.write(first, &m);
+        card.write(second, &v);
+    }
+    let expected: f64 = w.iter().map(|w| f64::from(*w).powi(2)).sum();
+    let square = card.square(weights);
+    assert!((square / expected - 1.0).abs() < 1e-6, "{square}, not {expected}: with low halves");
+}
