@@ -11,6 +11,7 @@
 
 pub mod agent;
 pub mod by_hand;
+pub mod card;
 pub mod clock;
 pub mod config;
 pub mod data;

@@ -12,6 +12,7 @@ use assay_api::worker::{
 use assay_trainer::engine::Verdict;
 use assay_trainer::{Measurement, Phase, Saved, Stepped, Watcher};
 
+use crate::card::Card;
 use crate::clock;
 use crate::portion;
 use crate::reporter::Shared;
@@ -68,6 +69,17 @@ impl Recorder {
             stopwatch: Stopwatch::default(),
             trouble: None,
         }
+    }
+
+    /// Records how the GPU fares, too, where the engine has one.
+    pub fn watch_card(&mut self) {
+        self.usage.watch(Card::open());
+    }
+
+    /// The newest error that the driver reported of that GPU.
+    #[must_use]
+    pub fn take_xid(&self) -> Option<u64> {
+        self.usage.card()?.take_xid()
     }
 
     pub fn log(&mut self, level: LogLevel, text: impl Into<String>) {

@@ -1,9 +1,10 @@
-//! What an attempt takes of its machine, every few seconds: four small files of the kernel.
+//! What an attempt takes of its machine, every few seconds: four small files of the kernel, and the GPU if there is one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::card::Card;
 use crate::clock;
 
 const PERIOD: Duration = Duration::from_secs(5);
@@ -17,16 +18,28 @@ pub struct Usage {
     storage: PathBuf,
     /// Processor time used, and when that was.
     before: Option<(f64, Instant)>,
+    card: Option<Card>,
 }
 
 impl Usage {
     /// `storage`: whose disk is looked at.
     #[must_use]
     pub fn new(storage: &Path) -> Self {
-        Self { storage: storage.to_owned(), before: None }
+        Self { storage: storage.to_owned(), before: None, card: None }
     }
 
-    /// Names and values of series, if it is time again. What the kernel does not say is left out.
+    /// Looks at a GPU as well.
+    pub fn watch(&mut self, card: Option<Card>) {
+        self.card = card;
+    }
+
+    /// The GPU that is looked at.
+    #[must_use]
+    pub fn card(&self) -> Option<&Card> {
+        self.card.as_ref()
+    }
+
+    /// Names and values of series, if it is time again. What the machine does not say is left out.
     pub fn sample(&mut self) -> Vec<(&'static str, f64)> {
         let now = clock::instant();
         let waited = self.before.map(|(_, then)| now.duration_since(then));
@@ -44,7 +57,8 @@ impl Usage {
             ("system/disk_free_bytes", disk_free(&self.storage)),
             ("system/load", read("/proc/loadavg").as_deref().and_then(load)),
         ];
-        values.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+        let card = self.card.as_ref().map(Card::sample).unwrap_or_default();
+        values.into_iter().filter_map(|(name, value)| Some((name, value?))).chain(card).collect()
     }
 }
 
@@ -95,9 +109,11 @@ mod tests {
     #[test]
     fn it_looks_at_once_and_then_not_again_for_a_while() {
         let mut usage = Usage::new(Path::new("/"));
+        usage.watch(Card::through("libnvidia-ml-that-is-not-there.so.1"));
+        assert!(usage.card().is_none());
         let first = usage.sample();
         let names: Vec<_> = first.iter().map(|(name, _)| *name).collect();
-        // how busy it was is known only the second time
+        // how busy it was is known only the second time, and without the library nothing of a GPU
         assert_eq!(names, ["system/memory_bytes", "system/disk_free_bytes", "system/load"]);
         assert!(first[..2].iter().all(|(_, bytes)| 1e6 < *bytes), "{first:?}");
         assert!(usage.sample().is_empty());

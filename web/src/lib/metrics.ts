@@ -80,6 +80,12 @@ const SYSTEM: Partial<Record<string, [title: string, unit: string]>> = {
   memory_bytes: ['Memory', 'resident bytes of the worker'],
   disk_free_bytes: ['Disk', 'bytes free beside the checkpoints'],
   load: ['Load', 'processes of the machine that want to run'],
+  gpu_utilization: ['GPU', 'share of the time in which a kernel ran'],
+  gpu_memory_bytes: ['GPU memory', 'bytes in use'],
+  gpu_power_watts: ['GPU power', 'watts'],
+  gpu_celsius: ['GPU temperature', 'degrees Celsius'],
+  gpu_throttled: ['GPU throttled', '1: slowed down by heat or for want of power'],
+  gpu_ecc_errors: ['GPU memory errors', 'uncorrected, since the driver was loaded'],
 };
 
 export function describe(name: string): Metric {
