@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use assay_api::spec::Engine;
 use assay_api::view::LoopView;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -25,8 +24,6 @@ pub struct App {
     pub key: InstallationKey,
     /// Names this controller among others of the same database.
     pub name: String,
-    /// What `engine: auto` means here.
-    pub engine: Engine,
     /// Who is served.
     pub access: Arc<Access>,
     /// Where people log in as themselves.

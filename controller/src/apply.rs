@@ -12,9 +12,10 @@ mod sources;
 
 pub use fork::fork;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use assay_api::expand::{self, Expansion, PlannedRun};
+use assay_api::spec::{Engine, RunSpec};
 use assay_api::sweep::{self, Timetable};
 use assay_api::view::{ApplyAnswer, ApplyRequest, FileError, PlanView};
 use assay_api::{KillPoint, SweepId, kill_point};
@@ -207,13 +208,25 @@ fn read(app: &App, request: &ApplyRequest) -> Result<Expansion, Error> {
         return Err(Error::Invalid("`folder` holds a NUL character".to_owned()));
     }
     let sweep = sweep::parse(&request.file).map_err(Error::File)?;
-    let context = expand::Context { folder: folder.to_owned(), engine: app.engine };
+    // a pool that there is not is said with the other errors
+    let pool = app.pools.named(&sweep.resources.pool);
+    let engine = pool.map_or(Engine::CpuF32, |pool| pool.engine());
+    let context = expand::Context { folder: folder.to_owned(), engine };
     let mut expansion = expand::expand(&sweep, &context).map_err(Error::File)?;
     let mut errors = sources::check(&expansion, &request.file);
     errors.extend(sources::pin_tasks(&mut expansion, &request.file));
     errors.extend(pool_errors(app, &expansion, &request.file));
     errors.sort_by_key(|error| (error.line, error.column));
     if errors.is_empty() { Ok(expansion) } else { Err(Error::File(errors)) }
+}
+
+/// What a run computes with, if it computes.
+fn engine(spec: &RunSpec) -> Option<Engine> {
+    match spec {
+        RunSpec::Train(spec) => Some(spec.train.engine),
+        RunSpec::Evaluate(spec) => Some(spec.of.train.engine),
+        RunSpec::Prepare(_) => None,
+    }
 }
 
 /// A pool that there is, that gives what the sweep asks for and whose workers see its files, and runs
@@ -230,6 +243,23 @@ fn pool_errors(app: &App, expansion: &Expansion, file: &str) -> Vec<FileError> {
         .map(|refusal| sources::at(file, refusal.path, &refusal.value, refusal.why))
         .collect();
     errors.extend(sources::unreadable(expansion, file, |path| pool.cannot_read(path)));
+    let engines: BTreeMap<_, _> = expansion
+        .runs
+        .iter()
+        .filter_map(|run| engine(&run.spec))
+        .map(|engine| (engine.name(), engine))
+        .collect();
+    for (name, engine) in engines {
+        if let Some(why) = pool.cannot_compute(engine) {
+            errors.push(sources::at(file, "base.train.engine", name, why));
+        }
+    }
+    let is_on_gpu = |run: &PlannedRun| engine(&run.spec) == Some(Engine::CudaBf16);
+    if expansion.runs.iter().any(|run| 1 < run.slots && is_on_gpu(run)) {
+        let message =
+            "the engine `cuda-bf16` trains on one GPU: write `train.devices: 1`".to_owned();
+        errors.push(sources::at(file, "base.train.devices", "devices", message));
+    }
     let capacity = pool.capacity();
     let largest = expansion.runs.iter().map(|run| run.slots).max().unwrap_or(0);
     if capacity < largest {

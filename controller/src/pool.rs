@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_api::RunId;
+use assay_api::spec::Engine;
 use assay_api::sweep::Resources;
 use assay_api::view::{PoolHealth, PoolKind, PoolView};
 use assay_scheduler::{AttemptSeen, Patience, PoolId};
@@ -111,6 +112,16 @@ pub trait Pool: Debug + Send + Sync {
     fn name(&self) -> &str;
 
     fn kind(&self) -> PoolKind;
+
+    /// Why none of its workers has such an engine, where that can be known.
+    fn cannot_compute(&self, _engine: Engine) -> Option<String> {
+        None
+    }
+
+    /// What `engine: auto` means here.
+    fn engine(&self) -> Engine {
+        Engine::CpuF32
+    }
 
     /// Slots.
     fn capacity(&self) -> u32;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use assay_api::spec::Engine;
 use assay_api::{KillPoint, kill_point};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -82,7 +81,6 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
         pools,
         key,
         name: format!("{}:{}", listen, std::process::id()),
-        engine: Engine::CpuF32,
         access,
         provider,
         reach,

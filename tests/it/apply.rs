@@ -136,6 +136,17 @@ async fn a_source_that_is_not_there_or_too_small_is_refused(db: PgPool) {
 }
 
 #[sqlx::test(migrator = "assay_controller::store::MIGRATOR")]
+async fn an_engine_on_two_gpus_is_refused(db: PgPool) {
+    let app = TestApp::new(db, 2).await;
+    let engine = "context: 64\n    devices: 2\n    engine: cuda-bf16";
+    let file = sweep("gpus").replace("context: 64", engine);
+    let refusal = app.post("/sweeps/apply", &app.request(&file)).await.1;
+    let said = refusal["errors"].to_string();
+    assert!(said.contains("the engine `cuda-bf16` trains on one GPU"), "{said}");
+    assert_eq!(app.get("/sweeps/gpus").await.0, StatusCode::NOT_FOUND);
+}
+
+#[sqlx::test(migrator = "assay_controller::store::MIGRATOR")]
 async fn a_run_wider_than_its_pool_is_refused(db: PgPool) {
     let app = TestApp::new(db, 2).await;
     let wide = sweep("wide").replace("context: 64", "context: 64\n    devices: 3");

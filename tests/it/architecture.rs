@@ -23,7 +23,7 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
 
 #[test]
 fn no_crate_knows_what_it_may_not() {
-    let table: [(&str, &[&str]); 8] = [
+    let table: [(&str, &[&str]); 9] = [
         ("assay-api", &["sqlx", "kube", "candle-core", "axum", "tokio"]),
         (
             "assay-scheduler",
@@ -32,7 +32,8 @@ fn no_crate_knows_what_it_may_not() {
         ("assay-series", &["sqlx", "kube", "candle-core", "axum", "tokio", "rand", "chrono"]),
         ("ctl", &["sqlx", "kube", "candle-core", "axum", "assay-controller", "assay-trainer"]),
         ("assay-controller", &["candle-core", "assay-trainer", "assay-worker"]),
-        ("assay-trainer", &["sqlx", "kube", "axum", "reqwest", "tokio"]),
+        ("assay-trainer", &["sqlx", "kube", "axum", "reqwest", "tokio", "cudarc", "assay-cuda"]),
+        ("assay-cuda", &["sqlx", "kube", "axum", "reqwest", "tokio", "candle-core"]),
         ("assay-worker", &["sqlx", "kube", "axum", "assay-controller", "assay-scheduler"]),
         ("assay-tests", &["candle-core"]),
     ];

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use assay_api::spec::Engine;
 use assay_api::view::{ApplyAnswer, ApplyRequest, RunRow, RunState, RunView, SweepView};
 use assay_controller::access::Access;
 use assay_controller::app::{self, App};
@@ -50,7 +49,6 @@ impl TestApp {
             pools: Pools::new(vec![pool.clone()]).expect("there is one"),
             key: InstallationKey::read_or_make(&key).expect("the folder is writable"),
             name: "test".to_owned(),
-            engine: Engine::CpuF32,
             access: Arc::default(),
             provider: None,
             reach: Reach::Public,

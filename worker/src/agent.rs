@@ -10,18 +10,20 @@ use std::time::Duration;
 use anyhow::Context;
 use assay_api::client::{Error, WorkerClient};
 use assay_api::result_key::recorded_key;
-use assay_api::spec::{EvaluateSpec, PrepareSpec, RunSpec, TrainSpec};
+use assay_api::spec::{Engine, EvaluateSpec, PrepareSpec, RunSpec, TrainSpec};
 use assay_api::worker::{
     CANARY_STEPS, DatasetInput, EXIT_PREEMPTED, Finish, FinishRequest, FoundCheckpoint, LogLevel,
     StartAnswer, StartRequest, Wish, layout,
 };
 use assay_api::{InstanceId, KillPoint, kill_point};
+use assay_cuda::Cards;
 use assay_trainer::checkpoint::{self, CheckpointError};
 use assay_trainer::data::{self, Dataset};
-use assay_trainer::{Inputs, Outcome, SEMANTICS, Shorter, TrainError};
+use assay_trainer::{Gpu, Inputs, Outcome, SEMANTICS, Shorter, TrainError};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::card;
 use crate::config::Attempt;
 use crate::memory;
 use crate::portion;
@@ -94,6 +96,11 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
+    /// Compiled kernels lie beside all runs: the next one finds them.
+    fn gpu(&self) -> Box<dyn Gpu> {
+        Box::new(Cards { kept_kernels: Some(self.storage.join("kernels")) })
+    }
+
     /// Reports of earlier attempts that the checkpoint carries.
     fn carried(&self) -> Result<Vec<Carried>, Failure> {
         let Some(folder) = &self.resume else { return Ok(Vec::new()) };
@@ -144,6 +151,9 @@ fn work(
     };
     let number = place.attempt.attempt;
     let mut recorder = Recorder::new(shared.clone(), number, &place.storage, steps);
+    if is_on_gpu(&answer.spec) {
+        recorder.watch_card();
+    }
     let done = carried.and_then(|()| match &answer.spec {
         RunSpec::Prepare(spec) => prepare(spec, &answer.point, place, &mut recorder, shared),
         RunSpec::Train(spec) => train(spec, answer, place, &mut recorder),
@@ -154,7 +164,7 @@ fn work(
     let finish = match done {
         Ok(finish) => finish,
         Err(Failure { error, is_final, step }) => {
-            let message = format!("{error:#}");
+            let message = card::explained(&error, recorder.take_xid());
             recorder.log(LogLevel::Error, message.clone());
             Some(Finish::Error { step, message, is_final })
         }
@@ -167,6 +177,16 @@ fn work(
             Some(Finish::Error { step, message, is_final: false })
         }
         None => finish,
+    }
+}
+
+/// On a machine that has a GPU, an engine of the CPU leaves it to others.
+fn is_on_gpu(spec: &RunSpec) -> bool {
+    match spec {
+        RunSpec::Prepare(_) => false,
+        RunSpec::Train(spec) | RunSpec::Evaluate(EvaluateSpec { of: spec, .. }) => {
+            spec.train.engine == Engine::CudaBf16
+        }
     }
 }
 
@@ -247,6 +267,7 @@ fn train(
         is_canary: answer.is_canary,
         threads: spec.train.devices as usize,
         memory: memory::limit(),
+        gpu: Some(place.gpu()),
     };
     let outcome = assay_trainer::train(spec, &inputs, recorder)
         .map_err(|error| place.failure(error, recorder.step()))?;
@@ -308,6 +329,7 @@ fn score(
         is_canary: false,
         threads: spec.train.devices as usize,
         memory: memory::limit(),
+        gpu: Some(place.gpu()),
     };
     let done = assay_trainer::score(spec, &weights, &inputs, recorder)
         .map_err(|error| place.failure(error, 0))?;
@@ -332,10 +354,10 @@ fn greeting(spec: &TrainSpec, answer: &StartAnswer) -> String {
         (None, None) => "from the beginning".to_owned(),
     };
     format!(
-        "training {from}: {} steps of {} tokens, engine {:?}, {} thread(s), trainer {} (semantics {SEMANTICS}) on {}",
+        "training {from}: {} steps of {} tokens, engine {}, {} device(s), trainer {} (semantics {SEMANTICS}) on {}",
         train.steps(),
         train.batch,
-        train.engine,
+        train.engine.name(),
         train.devices,
         env!("CARGO_PKG_VERSION"),
         host(),

@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::Context;
 use assay_api::spec::{PrepareSpec, RunSpec, TrainSpec};
 use assay_api::worker::Wish;
+use assay_cuda::Cards;
 use assay_trainer::data::{self, Dataset};
 use assay_trainer::{Inputs, Measurement, Outcome, Phase, Saved, Stepped, Watcher, checkpoint};
 
@@ -49,6 +50,7 @@ pub fn run(options: &Train) -> anyhow::Result<()> {
         resume: resume.map(|found| found.folder),
         threads: spec.train.devices as usize,
         memory: memory::limit(),
+        gpu: Some(Box::new(Cards { kept_kernels: None })),
     };
     match assay_trainer::train(&spec, &inputs, &mut Printer)? {
         Outcome::Finished { step, checkpoint, .. } => {

@@ -175,6 +175,21 @@ pub enum Engine {
     /// The same, with weights and activations rounded to bf16 on their way into products. The processor
     /// must have AVX512-BF16.
     CpuBf16,
+    /// The same plan on one NVIDIA GPU: bf16, with exact f32 master weights.
+    CudaBf16,
+}
+
+impl Engine {
+    /// As a sweep file has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reference => "reference",
+            Self::CpuF32 => "cpu-f32",
+            Self::CpuBf16 => "cpu-bf16",
+            Self::CudaBf16 => "cuda-bf16",
+        }
+    }
 }
 
 /// What is measured, and at which steps (a measurement at step s sees s updates). Not in the point.

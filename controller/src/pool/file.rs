@@ -36,6 +36,8 @@ fn parse(text: &str) -> anyhow::Result<BTreeMap<String, Settings>> {
 
 #[cfg(test)]
 mod tests {
+    use assay_api::spec::Engine;
+
     use super::*;
 
     const POOL: &str = "h100:
@@ -54,6 +56,17 @@ mod tests {
         assert_eq!((pool.slots, pool.device.as_str()), (16, "nvidia.com/gpu"));
         assert_eq!((pool.grace.0, pool.keep_finished.0), (120, 3_600));
         assert_eq!(pool.patience(), assay_scheduler::Patience::default());
+    }
+
+    #[test]
+    fn devices_say_what_trains_on_them() {
+        let engine = |device: &str| {
+            let pools = parse(&format!("{POOL}  device: {device}\n  cpu: 2\n")).unwrap();
+            pools["h100"].engine()
+        };
+        assert_eq!(engine("nvidia.com/gpu"), Engine::CudaBf16);
+        assert_eq!(engine("nvidia.com/mig-3g.40gb"), Engine::CudaBf16);
+        assert_eq!(engine("example.com/accelerator"), Engine::CpuF32);
     }
 
     #[test]

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use assay_api::spec::Engine;
 use assay_api::sweep::Resources;
 use assay_api::view::PoolKind;
 use assay_scheduler::Patience;
@@ -259,6 +260,10 @@ impl Pool for KubernetesPool {
 
     fn capacity(&self) -> u32 {
         self.settings.slots
+    }
+
+    fn engine(&self) -> Engine {
+        self.settings.engine()
     }
 
     fn patience(&self) -> Patience {

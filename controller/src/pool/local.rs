@@ -22,6 +22,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
 use assay_api::process::{EXIT_FILE, ExitFile, OUTPUT_FILE, PROCESS_FILE, ProcessFile};
+use assay_api::spec::Engine;
 use assay_api::sweep::Resources;
 use assay_api::view::PoolKind;
 use assay_api::worker::env;
@@ -284,6 +285,17 @@ impl Pool for LocalPool {
         None
     }
 
+    fn cannot_compute(&self, engine: Engine) -> Option<String> {
+        let lacks = match engine {
+            Engine::CudaBf16 => (!has_gpu()).then_some("an NVIDIA driver"),
+            Engine::CpuBf16 => (!has_bf16()).then_some("the instructions of AVX512-BF16"),
+            Engine::CpuF32 | Engine::Reference => None,
+        };
+        lacks.map(|what| {
+            format!("this machine lacks {what}, which the engine needs: write `auto` or `cpu-f32`")
+        })
+    }
+
     fn observe<'a>(
         &'a self,
         claimed: &'a Claims,
@@ -330,4 +342,19 @@ impl Pool for LocalPool {
     fn trouble(&self) -> Option<String> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// Where the driver shows itself, also within a container.
+fn has_gpu() -> bool {
+    ["/proc/driver/nvidia", "/dev/nvidiactl"].iter().any(|path| Path::new(path).exists())
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_bf16() -> bool {
+    std::is_x86_feature_detected!("avx512bf16")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn has_bf16() -> bool {
+    false
 }

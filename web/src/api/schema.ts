@@ -1121,7 +1121,7 @@ export interface components {
             tokens: number;
         };
         /** @enum {string} */
-        Engine: "reference" | "cpu-f32" | "cpu-bf16";
+        Engine: "reference" | "cpu-f32" | "cpu-bf16" | "cuda-bf16";
         EqualRow: {
             run_id: components["schemas"]["RunId"];
             /** @description Held-out and task metrics: the last value at or before that count. */

@@ -24,6 +24,13 @@ pub enum CudaError {
     TooOld { card: String, capability: (i32, i32) },
     #[error("the GPU is out of memory: {} are needed, {} are free", Bytes(*.needed), Bytes(*.free))]
     OutOfMemory { needed: usize, free: usize },
+    #[error(
+        "{} are needed on the GPU, where {} are free, even if only the input of each block is kept: lower \
+         `train.micro_batch` or `train.context`, or take a smaller model",
+        Bytes(*.needed),
+        Bytes(*.free)
+    )]
+    TooLarge { needed: usize, free: usize },
     #[error("the GPU is lost ({name}: {text}): the kernel's log has an Xid error that says why")]
     Lost { name: String, text: String },
     #[error("the driver says {name} ({text})")]
@@ -49,6 +56,25 @@ impl From<DriverError> for CudaError {
 impl From<CublasError> for CudaError {
     fn from(error: CublasError) -> Self {
         Self::Blas(format!("{:?}", error.0))
+    }
+}
+
+impl CudaError {
+    /// Whether it would be the same on another try.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::NoDriver
+            | Self::NoCard
+            | Self::NoLibrary(_)
+            | Self::TooOld { .. }
+            | Self::TooLarge { .. }
+            | Self::Compile(_)
+            | Self::Unsupported(_) => true,
+            Self::OutOfMemory { .. } | Self::Lost { .. } | Self::Driver { .. } | Self::Blas(_) => {
+                false
+            }
+        }
     }
 }
 

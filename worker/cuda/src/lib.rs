@@ -20,32 +20,58 @@ mod product;
 
 use std::path::PathBuf;
 
-use assay_trainer::engine::{Settings, Tensors};
+use assay_trainer::engine::{Engine, Settings, Tensors};
 use assay_trainer::model::Config;
 use assay_trainer::planned::{Backend as _, Plan, Planned, Shape};
+use assay_trainer::{Gpu, TrainError};
 
 pub use backend::Cuda;
 pub use device::{Card, Device};
 pub use error::CudaError;
 pub use kernels::{SOURCES, Source, compile};
 
-/// The engine on a card, with as much kept of the forward pass as its free memory allows. Compiled kernels are
-/// kept in a folder, if one is given.
-///
-/// # Errors
-/// There is no card or no driver, the memory does not suffice, or these are not the model's weights.
-pub fn open(
-    config: &Config,
-    settings: Settings,
-    shape: &Shape,
-    limit: Option<usize>,
-    weights: &Tensors,
-    kept_kernels: Option<PathBuf>,
-) -> anyhow::Result<Planned<Cuda>> {
-    let device = Device::open(0, kept_kernels)?;
-    let free = device.free_memory()?;
-    let limit = limit.map_or(free, |limit| limit.min(free));
-    let plan = Plan::within(config, shape, Cuda::needs(config, shape), Some(limit))?;
-    let backend = Cuda::new(device, &plan, config)?;
-    Planned::new(config, settings, plan, backend, weights)
+/// Opens engines on the first card that the driver shows.
+#[derive(Clone, Debug, Default)]
+pub struct Cards {
+    /// Where compiled kernels are kept, so that they need not be compiled again.
+    pub kept_kernels: Option<PathBuf>,
+}
+
+impl Cards {
+    /// An engine, with as much kept of the forward pass as the card's free memory allows.
+    ///
+    /// # Errors
+    /// There is no card or no driver, the memory does not suffice, or these are not the model's weights.
+    pub fn engine(
+        &self,
+        config: &Config,
+        settings: Settings,
+        shape: &Shape,
+        weights: &Tensors,
+    ) -> anyhow::Result<Planned<Cuda>> {
+        let device = Device::open(0, self.kept_kernels.clone())?;
+        let free = device.free_memory()?;
+        let plan = Plan::within(config, shape, Cuda::needs(config, shape), Some(free))
+            .map_err(|error| CudaError::TooLarge { needed: error.needed, free })?;
+        let backend = Cuda::new(device, &plan, config)?;
+        Planned::new(config, settings, plan, backend, weights)
+    }
+}
+
+impl Gpu for Cards {
+    fn open(
+        &self,
+        config: &Config,
+        settings: Settings,
+        shape: &Shape,
+        weights: &Tensors,
+    ) -> Result<Box<dyn Engine>, TrainError> {
+        match self.engine(config, settings, shape, weights) {
+            Ok(engine) => Ok(Box::new(engine)),
+            Err(error) => {
+                let is_final = error.downcast_ref().is_some_and(CudaError::is_final);
+                Err(if is_final { TrainError::Gpu(error) } else { TrainError::Engine(error) })
+            }
+        }
+    }
 }

@@ -44,7 +44,7 @@ pub mod watcher;
 pub use score::score;
 pub use train::train;
 pub use watcher::{
-    Inputs, Measurement, Outcome, Phase, Saved, Shorter, Stepped, TrainError, Watcher,
+    Gpu, Inputs, Measurement, Outcome, Phase, Saved, Shorter, Stepped, TrainError, Watcher,
 };
 
 /// Raised there with every change in here that gives the same spec another result.

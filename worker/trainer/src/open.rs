@@ -107,25 +107,38 @@ fn engine(
         EngineName::Reference => {
             Box::new(Reference::new(config, settings, weights).map_err(TrainError::Engine)?)
         }
-        EngineName::CpuF32 | EngineName::CpuBf16 => {
-            let products = match spec.train.engine {
-                EngineName::CpuBf16 => Products::Bf16,
-                EngineName::Reference | EngineName::CpuF32 => Products::F32,
-            };
-            let shape = Shape {
-                rows: spec.train.micro_batch as usize,
-                context: spec.train.context as usize,
-                longest: exam.longest(),
-                threads: inputs.threads,
-            };
-            let plan = Cpu::plan(config, &shape, inputs.memory)?;
-            Box::new(
-                Planned::on_cpu(config, settings, products, plan, weights)
-                    .map_err(TrainError::Engine)?,
-            )
+        EngineName::CpuF32 => on_cpu(spec, inputs, settings, Products::F32, &exam, &model)?,
+        EngineName::CpuBf16 => on_cpu(spec, inputs, settings, Products::Bf16, &exam, &model)?,
+        EngineName::CudaBf16 => {
+            let gpu = inputs.gpu.as_ref().ok_or_else(|| {
+                refused("this program was built without the engine `cuda-bf16`".to_owned())
+            })?;
+            gpu.open(config, settings, &shape(spec, inputs, &exam), weights)?
         }
     };
     Ok((engine, exam, model))
+}
+
+fn shape(spec: &TrainSpec, inputs: &Inputs, exam: &Exam) -> Shape {
+    Shape {
+        rows: spec.train.micro_batch as usize,
+        context: spec.train.context as usize,
+        longest: exam.longest(),
+        threads: inputs.threads,
+    }
+}
+
+fn on_cpu(
+    spec: &TrainSpec,
+    inputs: &Inputs,
+    settings: Settings,
+    products: Products,
+    exam: &Exam,
+    Loaded { config, weights, .. }: &Loaded,
+) -> Result<Box<dyn Engine>, TrainError> {
+    let plan = Cpu::plan(config, &shape(spec, inputs, exam), inputs.memory)?;
+    let engine = Planned::on_cpu(config, settings, products, plan, weights);
+    Ok(Box::new(engine.map_err(TrainError::Engine)?))
 }
 
 /// What a checkpoint must agree with: everything that trains the model, and nothing that only

@@ -1,15 +1,17 @@
 //! What the loop is given, what it tells the world, and how it ends.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 
 use assay_api::worker::Wish;
 
 use crate::checkpoint::CheckpointError;
 use crate::data::{DataError, Dataset};
-use crate::engine::Verdict;
+use crate::engine::{Engine, Settings, Tensors, Verdict};
 use crate::hugging_face::ModelError;
-use crate::planned::TooLarge;
+use crate::model::Config;
+use crate::planned::{Shape, TooLarge};
 use crate::task::TaskError;
 
 /// Everything that a run reads and writes, found and opened by the caller.
@@ -30,8 +32,25 @@ pub struct Inputs {
     /// scores, saves and makes room.
     pub is_canary: bool,
     pub threads: usize,
-    /// Bytes that the engine may take for itself; without a limit it keeps everything it can use.
+    /// Bytes that an engine on the CPU may take for itself; without a limit it keeps everything it can use.
     pub memory: Option<usize>,
+    /// Who opens engines on GPUs.
+    pub gpu: Option<Box<dyn Gpu>>,
+}
+
+/// What this crate knows of GPUs: somebody else has an engine for them.
+pub trait Gpu: Debug {
+    /// An engine around a model, for batches of such a shape.
+    ///
+    /// # Errors
+    /// There is no GPU that it can use ([`TrainError::Gpu`]), or the one that is there fails.
+    fn open(
+        &self,
+        config: &Config,
+        settings: Settings,
+        shape: &Shape,
+        weights: &Tensors,
+    ) -> Result<Box<dyn Engine>, TrainError>;
 }
 
 /// The state of a run before its decay, and how its spec differs from that of the longer one.
@@ -162,6 +181,8 @@ pub enum TrainError {
     OtherData { folder: PathBuf },
     #[error("the model does not fit into the memory there is: {0}")]
     TooLarge(#[from] TooLarge),
+    #[error("no GPU that the engine `cuda-bf16` can use")]
+    Gpu(#[source] anyhow::Error),
     #[error("the engine failed")]
     Engine(#[source] anyhow::Error),
     #[error("cannot carry reports into a checkpoint")]
@@ -173,7 +194,7 @@ impl TrainError {
     #[must_use]
     pub fn is_final(&self) -> bool {
         match self {
-            Self::Spec(_) | Self::TaskChanged { .. } | Self::TooLarge(_) => true,
+            Self::Spec(_) | Self::TaskChanged { .. } | Self::TooLarge(_) | Self::Gpu(_) => true,
             Self::Data(error) => error.is_final(),
             Self::Task { source, .. } => source.is_final(),
             Self::Base(ModelError::Config { .. } | ModelError::Unfit { .. }) => true,

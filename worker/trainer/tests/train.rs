@@ -6,11 +6,16 @@ mod support;
 
 use std::path::Path;
 
-use assay_api::spec::Model;
+use assay_api::spec::{Engine as EngineName, Model};
 use assay_api::worker::Wish;
 use assay_trainer::checkpoint::{self, Found};
-use assay_trainer::engine::{Tensors, Verdict};
-use assay_trainer::{Outcome, Phase, Shorter, TrainError, hugging_face, safetensors, train};
+use assay_trainer::cpu::{Cpu, Products};
+use assay_trainer::engine::{Engine, Settings, Tensors, Verdict};
+use assay_trainer::model::Config;
+use assay_trainer::planned::{Planned, Shape};
+use assay_trainer::{
+    Gpu, Inputs, Outcome, Phase, Shorter, TrainError, hugging_face, safetensors, train,
+};
 use support::{Recorder, STEPS, World};
 
 fn weights(checkpoint: &Path) -> Tensors {
@@ -404,4 +409,57 @@ fn a_run_that_extends_another_is_the_longer_run_bit_for_bit() {
     assert!(other.contains("written for another spec"), "{other}");
     let early = refusal(|spec| spec.train.lr.decay_steps = 60);
     assert!(early.contains("of step 31, and a decay began at 20"), "{early}");
+}
+
+/// An engine of the CPU in a GPU's place.
+#[derive(Debug)]
+struct Stand;
+
+impl Gpu for Stand {
+    fn open(
+        &self,
+        config: &Config,
+        settings: Settings,
+        shape: &Shape,
+        weights: &Tensors,
+    ) -> Result<Box<dyn Engine>, TrainError> {
+        let plan = Cpu::plan(config, shape, None)?;
+        let engine = Planned::on_cpu(config, settings, Products::F32, plan, weights);
+        Ok(Box::new(engine.map_err(TrainError::Engine)?))
+    }
+}
+
+/// As on a machine without one.
+#[derive(Debug)]
+struct Missing;
+
+impl Gpu for Missing {
+    fn open(
+        &self,
+        _: &Config,
+        _: Settings,
+        _: &Shape,
+        _: &Tensors,
+    ) -> Result<Box<dyn Engine>, TrainError> {
+        Err(TrainError::Gpu(anyhow::anyhow!("there is none")))
+    }
+}
+
+#[test]
+fn a_gpu_opens_the_engine_of_a_run_that_asks_for_one() {
+    let world = World::new();
+    let (on_cpu, _) = world.run(&world.spec(), "cpu");
+    let mut spec = world.spec();
+    spec.train.engine = EngineName::CudaBf16;
+    let with =
+        |run: &str, gpu: Box<dyn Gpu>| Inputs { gpu: Some(gpu), ..world.inputs(run, 1, None) };
+    let mut recorder = Recorder::default();
+    train(&spec, &with("gpu", Box::new(Stand)), &mut recorder).expect("trained");
+    assert_eq!(recorder.bits(), on_cpu.bits());
+    assert_eq!(recorder.measured, on_cpu.measured);
+
+    let error = world.fail(&spec, &with("none", Box::new(Missing)));
+    assert!(error.is_final(), "another try would find none either");
+    let error = world.fail(&spec, &world.inputs("nobody", 1, None));
+    assert!(error.to_string().contains("without the engine `cuda-bf16`"), "{error}");
 }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use super::Context;
 use crate::preset::{self, Preset};
-use crate::spec::{AdamW, Data, Heldout, Model, Source, Tokenizer, Train, TrainSpec};
+use crate::spec::{AdamW, Data, Engine, Heldout, Model, Source, Tokenizer, Train, TrainSpec};
 use crate::sweep::Placed;
 use crate::sweep::draft::{DataDraft, RunDraft, SourceDraft, TrainDraft};
 use crate::sweep::errors::Errors;
@@ -27,6 +27,8 @@ const STEPS_WANTED: u64 = 1_000;
 /// Tokens of one forward pass: enough to keep a core's matrix products busy, little enough for its
 /// caches.
 const PASS_TOKENS: u32 = 2_048;
+/// The same of a GPU, which has more to keep busy, and memory for it.
+const GPU_PASS_TOKENS: u32 = 8_192;
 pub(super) const HELDOUT_SHARE: f64 = 0.01;
 const HELDOUT_TOKENS: u64 = 1_000_000;
 const JSON_FIELD: &str = "text";
@@ -135,7 +137,9 @@ fn train(
     let wanted = draft.batch.unwrap_or_else(|| BATCH_MAX.min(draft.tokens / STEPS_WANTED));
     let sequences = (wanted / u64::from(length)).max(1);
     let batch = sequences * u64::from(length);
-    let fitting = draft.micro_batch.unwrap_or_else(|| (PASS_TOKENS / length).max(1));
+    let engine = draft.engine.unwrap_or(context.engine);
+    let pass = if engine == Engine::CudaBf16 { GPU_PASS_TOKENS } else { PASS_TOKENS };
+    let fitting = draft.micro_batch.unwrap_or_else(|| (pass / length).max(1));
     let steps = draft.tokens.div_ceil(batch).max(1);
     let lr_path = format!("{path}.train.lr");
     let peak = peak::resolve(&draft.lr.peak, &run.model.value, origin.peak, &lr_path, errors)?;
@@ -154,7 +158,7 @@ fn train(
         },
         clip: draft.clip.unwrap_or(1.0),
         z_loss: draft.z_loss.unwrap_or(0.0),
-        engine: draft.engine.unwrap_or(context.engine),
+        engine,
         devices: draft.devices.unwrap_or(1),
         seed: draft.seed.unwrap_or(1),
     })

@@ -329,8 +329,7 @@ impl Train {
 /// Runs of one shape take the same memory and go at the same speed.
 fn shape(root: &str, train: &spec::Train) -> String {
     let spec::Train { context, micro_batch, engine, devices, .. } = train;
-    let engine = serde_json::to_value(engine).expect("an engine is a word");
-    let engine = engine.as_str().unwrap_or_default();
+    let engine = engine.name();
     let s = if *devices == 1 { "" } else { "s" };
     format!("{root}/{context} (micro-batch {micro_batch}, {engine}, {devices} device{s})")
 }

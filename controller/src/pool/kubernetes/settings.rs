@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use assay_api::quantity::{Bytes, Processors, Seconds};
+use assay_api::spec::Engine;
 use assay_api::sweep::Resources;
 use assay_scheduler::{Obstacle, Patience};
 use k8s_openapi::api::core::v1::Volume;
@@ -105,8 +106,11 @@ pub struct PatienceSettings {
     pub refused: Option<Seconds>,
 }
 
+/// What the names of NVIDIA's device plugin begin with.
+const NVIDIA: &str = "nvidia.com/";
+
 fn gpu() -> String {
-    "nvidia.com/gpu".to_owned()
+    format!("{NVIDIA}gpu")
 }
 
 fn two_minutes() -> Seconds {
@@ -118,6 +122,11 @@ fn one_hour() -> Seconds {
 }
 
 impl Settings {
+    /// What trains on the pool's devices: NVIDIA's are GPUs, or parts of some.
+    pub fn engine(&self) -> Engine {
+        if self.device.starts_with(NVIDIA) { Engine::CudaBf16 } else { Engine::CpuF32 }
+    }
+
     /// Whether they make sense by themselves, without a cluster.
     ///
     /// # Errors

@@ -1,23 +1,21 @@
 //! The same numbers in two arenas: the card's and the CPU backend's, which is tested against f64. What an
 //! operation gives there must be the same but for rounding to bf16.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use assay_cuda::{Cuda, Device};
+use assay_cuda::{Cards, Cuda, Device};
 use assay_trainer::cpu::{Cpu, Products};
 use assay_trainer::data::{IGNORED, Sequence};
 use assay_trainer::engine::Batch;
 use assay_trainer::model::{Config, preset};
 use assay_trainer::planned::{Arena, Backend, Matrix, Region, Shape};
 
-/// Where compiled kernels are kept.
-#[expect(clippy::unnecessary_wraps, reason = "as it is asked for")]
-pub(crate) fn kernels() -> Option<PathBuf> {
-    Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("kernels"))
+pub(crate) fn cards() -> Cards {
+    Cards { kept_kernels: Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("kernels")) }
 }
 
 pub(crate) fn device() -> Device {
-    Device::open(0, kernels()).expect("a card")
+    Device::open(0, cards().kept_kernels).expect("a card")
 }
 
 /// How a matrix lies on the card.

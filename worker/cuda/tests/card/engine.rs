@@ -9,7 +9,7 @@ use assay_trainer::initial;
 use assay_trainer::model::{Config, Head, preset};
 use assay_trainer::planned::{Backend as _, Keep, Plan, Planned, Shape};
 
-use crate::bench::{batch, device, kernels};
+use crate::bench::{batch, cards, device};
 
 const SETTINGS: Settings = Settings {
     adamw: AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 },
@@ -31,7 +31,7 @@ fn shape() -> Shape {
 }
 
 fn on_card(config: &Config, weights: &Tensors) -> Planned<Cuda> {
-    assay_cuda::open(config, SETTINGS, &shape(), None, weights, kernels()).expect("an engine")
+    cards().engine(config, SETTINGS, &shape(), weights).expect("an engine")
 }
 
 fn on_card_with(config: &Config, weights: &Tensors, keep: Keep) -> Planned<Cuda> {
@@ -220,7 +220,6 @@ fn an_arena_that_does_not_fit_is_refused_with_the_sum() {
     let plan = Plan::new(&config, &shape, Cuda::needs(&config, &shape), Keep::All);
     let said = Cuda::new(device(), &plan, &config).expect_err("too large");
     assert!(said.to_string().starts_with("the GPU is out of memory: "), "{said}");
-    let said = assay_cuda::open(&config, SETTINGS, &shape, None, &Tensors::new(), kernels())
-        .expect_err("too large");
+    let said = cards().engine(&config, SETTINGS, &shape, &Tensors::new()).expect_err("too large");
     assert!(said.to_string().contains("lower `train.micro_batch`"), "{said}");
 }

@@ -11,7 +11,7 @@ use assay_trainer::schedule::lr_at;
 use assay_trainer::{hugging_face, safetensors};
 use serde::Deserialize;
 
-use crate::bench::kernels;
+use crate::bench::cards;
 
 #[derive(Deserialize)]
 struct Golden {
@@ -71,8 +71,7 @@ fn follow(variant: &str) {
     let settings = Settings { adamw, clip, z_loss, threads: 1 };
     let shape = Shape { rows: 8, context: 64, longest: 64, threads: 1 };
     let mut engine =
-        assay_cuda::open(&model.config, settings, &shape, None, &model.weights, kernels())
-            .expect("an engine");
+        cards().engine(&model.config, settings, &shape, &model.weights).expect("an engine");
     let lr = Lr {
         peak: golden.lr.peak,
         schedule: Schedule::Cosine,

@@ -138,6 +138,7 @@ impl World {
             resume: resume.map(Path::to_owned),
             threads: 2,
             memory: None,
+            gpu: None,
         }
     }
 

@@ -149,7 +149,8 @@ fn engine(node: &Node) -> value::Read<Option<Engine>> {
         ("auto", None),
         ("cpu-f32", Some(Engine::CpuF32)),
         ("cpu-bf16", Some(Engine::CpuBf16)),
+        ("cuda-bf16", Some(Engine::CudaBf16)),
         ("reference", Some(Engine::Reference)),
     ];
-    value::word(node, &words, &["cuda-bf16"])
+    value::word(node, &words, &[])
 }
