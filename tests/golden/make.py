@@ -6,8 +6,7 @@
 Each variant is a tiny Llama trained for 50 steps on drawn tokens. A folder `<variant>/` gets the
 weights before the first step, as transformers saves them, the gradients of the first step before
 they are clipped, and `golden.json`: the batches, the settings, and the loss and gradient norm of
-every step in full precision. `worker/trainer/tests/golden.rs`
-reads them. Nothing here knows how the trainer computes: the model is `LlamaForCausalLM` in eager
+every step in full precision; `golden.rs` beside this reads them. Nothing here knows how the trainer computes: the model is `LlamaForCausalLM` in eager
 mode, masks are additive and four-dimensional, the optimizer is `torch.optim.AdamW`.
 """
 

@@ -12,13 +12,15 @@ use assay_trainer::planned::{
 use cudarc::driver::sys::CUdeviceptr;
 
 use crate::CudaError;
+use crate::argument::{self, Factors, narrow, pieces, single, step, wide};
 use crate::batch::OnDevice;
 use crate::device::{Argument, Device, Memory};
 use crate::kernels::{Kernels, tile_columns};
-use crate::product::{self, Format, Operand, Products};
+use crate::product::{Format, Operand, Products};
+use crate::scratch::{NORM_BLOCKS, STAGED, SUMMING, Scratch};
 
 /// Threads of a block, where it does not matter.
-const THREADS: u32 = 256;
+pub(crate) const THREADS: u32 = 256;
 /// Threads of a block that goes through a row of logits.
 const LOSS_THREADS: u32 = 512;
 /// Threads of a block of attention, rows that it gives, and rows that it reads at a time backward: as in
@@ -29,14 +31,6 @@ const FEW_ROWS: usize = 64;
 const NARROW: usize = 32;
 /// Rows and columns that a block of `product.cu` gives, with as many threads as numbers.
 const ODD_TILE: usize = 16;
-/// Blocks that sum up parameters: some for every multiprocessor.
-const SUMMING: usize = 1024;
-/// Blocks that go back through a normalization.
-const NORM_BLOCKS: usize = 264;
-/// Tokens that the plan scores at a time anyway, if there is room.
-const SCORED: usize = 4096;
-/// Numbers on their way between host and arena at a time.
-const STAGED: usize = 4 << 20;
 /// Logits of 2,000 tokens with a vocabulary of 128,000: the head's products are large enough.
 const LOGITS: usize = 1 << 28;
 
@@ -52,50 +46,6 @@ pub struct Cuda {
     failed: RefCell<Option<CudaError>>,
     memory: Memory,
     device: Device,
-}
-
-/// Parts of the plan's workspace.
-#[derive(Clone, Copy, Debug)]
-struct Scratch {
-    /// Two sums of losses, in f64.
-    losses: CUdeviceptr,
-    /// Two sums, in f64.
-    sums: CUdeviceptr,
-    batch: CUdeviceptr,
-    /// Whatever one operation needs.
-    free: CUdeviceptr,
-}
-
-const ALIGN: usize = 256;
-
-impl Scratch {
-    fn new(begin: CUdeviceptr, tokens: usize) -> Self {
-        let losses = begin + product::WORKSPACE as CUdeviceptr;
-        let (sums, batch) = (losses + ALIGN as CUdeviceptr, losses + 2 * ALIGN as CUdeviceptr);
-        let free = batch + OnDevice::bytes(tokens).next_multiple_of(ALIGN) as CUdeviceptr;
-        Self { losses, sums, batch, free }
-    }
-
-    /// Bytes of all.
-    fn bytes(config: &Config, tokens: usize) -> usize {
-        let heads = Heads::of(config);
-        let free = [
-            STAGED * size_of::<f32>(),
-            2 * SUMMING * size_of::<f64>(),
-            NORM_BLOCKS * config.width * size_of::<f32>(),
-            tokens * heads.queries * size_of::<f32>(),
-            2 * tokens * size_of::<f32>(),
-        ];
-        let fixed = product::WORKSPACE + 2 * ALIGN;
-        fixed
-            + OnDevice::bytes(tokens).next_multiple_of(ALIGN)
-            + free.into_iter().max().unwrap_or(0)
-    }
-}
-
-/// The most tokens that a batch has.
-fn most_tokens(shape: &Shape) -> usize {
-    (shape.rows * shape.context).max(shape.longest).max(SCORED)
 }
 
 /// The arguments of a kernel, in its order and of its types.
@@ -177,12 +127,12 @@ impl Cuda {
     /// A kernel for rows of this width: 8 numbers at a time if they come out even.
     fn launch_wide(
         &self,
-        (name, width): (&str, usize),
+        (names, width): ([&str; 2], usize),
         grid: (usize, usize, usize),
         block: (u32, usize),
         arguments: &[Argument],
     ) {
-        self.launch(&format!("{name}_{}", step(width)), grid, block, arguments);
+        self.launch(names[usize::from(step(width) == 1)], grid, block, arguments);
     }
 
     fn multiply(&mut self, operands: [Operand; 3], format: Format, onto: Onto) {
@@ -259,14 +209,8 @@ impl Cuda {
         if self.failed.borrow().is_some() { [f64::NAN; 2] } else { sums }
     }
 
-    fn shape(&self, heads: Heads) -> AttentionShape {
-        AttentionShape {
-            context: narrow(self.batch.host().context),
-            queries: narrow(heads.queries),
-            keys: narrow(heads.keys),
-            columns: narrow(heads.packed()),
-            scale: 1.0 / single(heads.width as f64).sqrt(),
-        }
+    fn shape(&self, heads: Heads) -> argument::Shape {
+        argument::Shape::new(heads, self.batch.host().context)
     }
 
     /// Bytes of shared memory for so many rows of heads.
@@ -286,55 +230,9 @@ impl Cuda {
     }
 }
 
-/// As in `attention.cu`.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-struct AttentionShape {
-    context: u32,
-    queries: u32,
-    keys: u32,
-    columns: u32,
-    scale: f32,
-}
-
-/// As in `optimizer.cu`.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-struct Factors {
-    grad: f32,
-    beta1: f32,
-    beta1_rest: f32,
-    beta2: f32,
-    beta2_rest: f32,
-    first: f32,
-    second: f32,
-    eps: f32,
-    keep: f32,
-    lr: f32,
-}
-
-impl Factors {
-    fn new(rates: &Rates) -> Self {
-        let Rates { beta1, beta2, eps, lr, weight_decay, .. } = *rates;
-        let power = i32::try_from(rates.updates).unwrap_or(i32::MAX);
-        Self {
-            grad: single(rates.grad_scale),
-            beta1: single(beta1),
-            beta1_rest: single(1.0 - beta1),
-            beta2: single(beta2),
-            beta2_rest: single(1.0 - beta2),
-            first: single(1.0 / (1.0 - beta1.powi(power))),
-            second: single(1.0 / (1.0 - beta2.powi(power))),
-            eps: single(eps),
-            keep: single(1.0 - lr * weight_decay),
-            lr: single(lr),
-        }
-    }
-}
-
 impl Backend for Cuda {
     fn needs(config: &Config, shape: &Shape) -> Needs {
-        let workspace = Scratch::bytes(config, most_tokens(shape));
+        let workspace = Scratch::bytes(config, shape);
         Needs { formats: Formats::BF16, workspace, logits: LOGITS }
     }
 
@@ -405,7 +303,12 @@ impl Backend for Cuda {
     fn embed(&mut self, table: Matrix, x: Matrix) {
         let (from, to, inputs) = (self.at(table.region), self.at(x.region), self.batch.inputs());
         let arguments = arguments![from, inputs, to, narrow(x.columns)];
-        self.launch_wide(("embed", x.columns), (x.rows, 1, 1), (THREADS, 0), arguments);
+        self.launch_wide(
+            (["embed_8", "embed_1"], x.columns),
+            (x.rows, 1, 1),
+            (THREADS, 0),
+            arguments,
+        );
     }
 
     fn embed_backward(&mut self, dx: Matrix, dtable: Matrix) {
@@ -414,7 +317,7 @@ impl Backend for Cuda {
         let (from, to, width) = (self.at(dx.region), self.at(dtable.region), narrow(dx.columns));
         let arguments = arguments![from, tokens, firsts, order, to, width];
         self.launch_wide(
-            ("embed_backward", dx.columns),
+            (["embed_backward_8", "embed_backward_1"], dx.columns),
             (count, pieces, 1),
             (THREADS, 0),
             arguments,
@@ -427,7 +330,7 @@ impl Backend for Cuda {
         let (gain, scale) = (self.at(norm.gain), self.at(norm.scale));
         let (x, y, width) = (place(norm.x), place(y), narrow(norm.x.columns));
         let arguments = arguments![before, delta, gain, x, y, scale, width, single(norm.eps)];
-        let of = ("norm", norm.x.columns);
+        let of = (["norm_8", "norm_1"], norm.x.columns);
         self.launch_wide(of, (norm.x.rows, 1, 1), (THREADS, 0), arguments);
     }
 
@@ -438,11 +341,11 @@ impl Backend for Cuda {
         let (dy, dx, partial) = (self.at(dy.region), self.at(dx.region), self.scratch.free);
         let is_sum = u32::from(onto == Onto::Sum);
         let shared = width * size_of::<f32>();
-        let name = format!("norm_backward_{}", step(width));
-        self.attempt(|| self.device.allow_shared(self.kernels.get(&name), shared));
+        let name = if step(width) == 8 { "norm_backward_8" } else { "norm_backward_1" };
+        self.attempt(|| self.device.allow_shared(self.kernels.get(name), shared));
         let arguments =
             arguments![x, scale, gain, dy, dx, partial, narrow(rows), narrow(width), is_sum];
-        self.launch(&name, (blocks, 1, 1), (THREADS, shared), arguments);
+        self.launch(name, (blocks, 1, 1), (THREADS, shared), arguments);
         let grid = (width.div_ceil(THREADS as usize), 1, 1);
         let to = self.at(dgain);
         let arguments = arguments![partial, to, narrow(blocks), narrow(width)];
@@ -474,7 +377,12 @@ impl Backend for Cuda {
         let (columns, turned) = (narrow(packed.columns), narrow(heads.queries + heads.keys));
         let arguments =
             arguments![at, table, positions, columns, turned, narrow(heads.width), sign];
-        self.launch_wide(("rope", heads.width / 2), (packed.rows, 1, 1), (THREADS, 0), arguments);
+        self.launch_wide(
+            (["rope_8", "rope_1"], heads.width / 2),
+            (packed.rows, 1, 1),
+            (THREADS, 0),
+            arguments,
+        );
     }
 
     fn attention(&mut self, packed: Matrix, heads: Heads, y: Matrix, log_partition: Region) {
@@ -517,14 +425,19 @@ impl Backend for Cuda {
         let (from, to) = (self.at(packed.region), self.at(hidden.region));
         let (pieces, grid) = pieces(hidden);
         let arguments = arguments![from, to, narrow(hidden.columns), wide(pieces)];
-        self.launch_wide(("swiglu", hidden.columns), grid, (THREADS, 0), arguments);
+        self.launch_wide((["swiglu_8", "swiglu_1"], hidden.columns), grid, (THREADS, 0), arguments);
     }
 
     fn swiglu_backward(&mut self, packed: Matrix, dhidden: Matrix) {
         let (from, to) = (self.at(packed.region), self.at(dhidden.region));
         let (pieces, grid) = pieces(dhidden);
         let arguments = arguments![from, to, narrow(dhidden.columns), wide(pieces)];
-        self.launch_wide(("swiglu_backward", dhidden.columns), grid, (THREADS, 0), arguments);
+        self.launch_wide(
+            (["swiglu_backward_8", "swiglu_backward_1"], dhidden.columns),
+            grid,
+            (THREADS, 0),
+            arguments,
+        );
     }
 
     fn cross_entropy(&mut self, logits: Matrix, tokens: Range<usize>, weights: Weights) {
@@ -583,28 +496,4 @@ impl Backend for Cuda {
             None => Ok(()),
         }
     }
-}
-
-/// Numbers that a thread takes at a time of rows this wide.
-fn step(width: usize) -> usize {
-    if width.is_multiple_of(8) { 8 } else { 1 }
-}
-
-/// Pieces of a matrix that threads take, and blocks for them.
-fn pieces(of: Matrix) -> (usize, (usize, usize, usize)) {
-    let pieces = of.rows * of.columns / step(of.columns);
-    (pieces, (pieces.div_ceil(THREADS as usize).min(1 << 16), 1, 1))
-}
-
-fn narrow(count: usize) -> u32 {
-    u32::try_from(count).expect("no dimension has 2^32 numbers")
-}
-
-fn wide(count: usize) -> u64 {
-    count as u64
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "applied to f32")]
-fn single(value: f64) -> f32 {
-    value as f32
 }

@@ -10,6 +10,7 @@
 //!
 //! **Invariant:** the same batches give the same bits: no sum depends on the order in which blocks run.
 
+mod argument;
 mod backend;
 mod batch;
 mod device;
@@ -17,6 +18,7 @@ mod error;
 mod kernels;
 mod library;
 mod product;
+mod scratch;
 
 use std::path::PathBuf;
 
@@ -29,6 +31,9 @@ pub use backend::Cuda;
 pub use device::{Card, Device};
 pub use error::CudaError;
 pub use kernels::{SOURCES, Source, compile};
+
+/// Bytes for kernels and for what cublasLt and the driver keep of their own.
+const MARGIN: usize = 512 << 20;
 
 /// Opens engines on the first card that the driver shows.
 #[derive(Clone, Debug, Default)]
@@ -50,7 +55,7 @@ impl Cards {
         weights: &Tensors,
     ) -> anyhow::Result<Planned<Cuda>> {
         let device = Device::open(0, self.kept_kernels.clone())?;
-        let free = device.free_memory()?;
+        let free = device.free_memory()?.saturating_sub(MARGIN);
         let plan = Plan::within(config, shape, Cuda::needs(config, shape), Some(free))
             .map_err(|error| CudaError::TooLarge { needed: error.needed, free })?;
         let backend = Cuda::new(device, &plan, config)?;

@@ -3,63 +3,16 @@
 //! Everything else in these tests would also hold for a model that is not Llama; this would not.
 //! The numbers are made by `tests/golden/make.py`.
 
-use std::path::{Path, PathBuf};
+#[path = "../../../tests/golden/golden.rs"]
+mod golden;
 
-use assay_api::spec::{AdamW, Lr, Schedule};
 use assay_trainer::cpu::{Cpu, Products};
-use assay_trainer::data::{IGNORED, Sequence};
-use assay_trainer::engine::{Batch, Engine, Settings, Tensors, Update, Verdict};
-use assay_trainer::hugging_face::{self, Loaded};
+use assay_trainer::engine::{Engine, Settings, Tensors, Update, Verdict};
+use assay_trainer::hugging_face::Loaded;
 use assay_trainer::planned::{Planned, Shape};
 use assay_trainer::reference::Reference;
-use assay_trainer::safetensors;
 use assay_trainer::schedule::lr_at;
-use serde::Deserialize;
-
-#[derive(Deserialize)]
-struct Golden {
-    z_loss: f64,
-    clip: f64,
-    lr: Rate,
-    adamw: AdamW,
-    steps: Vec<Step>,
-}
-
-#[derive(Deserialize)]
-struct Rate {
-    peak: f64,
-    floor: f64,
-    warmup_steps: u64,
-}
-
-#[derive(Deserialize)]
-struct Step {
-    inputs: Vec<Vec<u32>>,
-    targets: Vec<Vec<i64>>,
-    documents: Vec<Vec<u32>>,
-    loss: f64,
-    z: f64,
-    grad_norm: f64,
-}
-
-impl Step {
-    fn batch(&self) -> Batch {
-        let rows = self.inputs.iter().zip(&self.targets).zip(&self.documents);
-        let sequences: Vec<Sequence> = rows
-            .map(|((inputs, targets), documents)| Sequence {
-                inputs: inputs.clone(),
-                targets: targets.iter().map(|t| u32::try_from(*t).unwrap_or(IGNORED)).collect(),
-                documents: documents.clone(),
-                source: 0,
-            })
-            .collect();
-        Batch::new(&sequences)
-    }
-}
-
-fn folder(variant: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(variant)
-}
+use golden::Golden;
 
 /// How far from `PyTorch` an engine may be, relatively.
 #[derive(Clone, Copy)]
@@ -111,44 +64,21 @@ impl Graded for Planned<Cpu> {
     }
 }
 
-fn assert_grads(variant: &str, found: &Tensors, tolerance: f32) {
-    let expected = safetensors::read(&folder(variant).join("grads.safetensors")).expect("grads");
-    assert_eq!(expected.keys().collect::<Vec<_>>(), found.keys().collect::<Vec<_>>());
-    for (name, expected) in expected {
-        let largest = expected.values.iter().fold(0.0_f32, |largest, grad| largest.max(grad.abs()));
-        for (grad, expected) in found[&name].values.iter().zip(&expected.values) {
-            let error = (grad - expected).abs() / largest;
-            assert!(
-                error < tolerance,
-                "{variant}, {name}: {grad}, not {expected} (largest {largest})"
-            );
-        }
-    }
-}
-
 fn follow_with(
     variant: &str,
     tolerance: Tolerance,
     make: impl Fn(&Loaded, Settings) -> Box<dyn Graded>,
 ) {
-    let text = std::fs::read_to_string(folder(variant).join("golden.json")).expect("golden.json");
-    let golden: Golden = serde_json::from_str(&text).expect("as make.py writes it");
-    let model = hugging_face::load(&folder(variant)).expect("a model that transformers wrote");
-    let Golden { adamw, clip, z_loss, .. } = golden;
-    let mut engine = make(&model, Settings { adamw, clip, z_loss, threads: 1 });
-    let lr = Lr {
-        peak: golden.lr.peak,
-        schedule: Schedule::Cosine,
-        warmup_steps: golden.lr.warmup_steps,
-        decay_steps: 0,
-        floor: golden.lr.floor,
-    };
+    let golden = Golden::read(variant);
+    let model = golden::model(variant);
+    let mut engine = make(&model, golden.settings(1));
+    let lr = golden.lr();
     assert_eq!(golden.steps.len(), 50);
     for (step, expected) in (0..).zip(&golden.steps) {
         let batch = expected.batch();
         engine.accumulate(&batch, 1.0 / batch.scored() as f64).expect("accumulated");
         if step == 0 {
-            assert_grads(variant, &engine.grads(), tolerance.grad);
+            golden::assert_grads(variant, &engine.grads(), tolerance.grad);
         }
         let update = Update { step: step + 1, lr: lr_at(&lr, 50, step) };
         let numbers = engine.update(update).expect("updated").expect("at once");

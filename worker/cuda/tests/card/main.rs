@@ -2,5 +2,7 @@
 
 mod bench;
 mod engine;
+#[path = "../../../../tests/golden/golden.rs"]
 mod golden;
 mod operations;
+mod pytorch;
