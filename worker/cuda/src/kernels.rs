@@ -16,61 +16,70 @@ use crate::{CudaError, library};
 #[derive(Clone, Copy, Debug)]
 pub struct Source {
     pub file: &'static str,
-    text: &'static str,
+    /// One after another.
+    parts: &'static [&'static str],
     pub functions: &'static [&'static str],
 }
 
 const COMMON: &str = include_str!("../kernels/common.cuh");
+const TILES: &str = include_str!("../kernels/tiles.cuh");
 
-/// All but attention, which is compiled for a width of heads.
+/// All but attention, which is compiled for a width of heads: [`Source::attention`].
 pub const SOURCES: [Source; 8] = [
     Source {
         file: "transfer.cu",
-        text: include_str!("../kernels/transfer.cu"),
+        parts: &[COMMON, include_str!("../kernels/transfer.cu")],
         functions: &["narrow_all", "widen_all", "split_all", "join_all"],
     },
     Source {
         file: "embedding.cu",
-        text: include_str!("../kernels/embedding.cu"),
+        parts: &[COMMON, include_str!("../kernels/embedding.cu")],
         functions: &["embed_8", "embed_1", "embed_backward_8", "embed_backward_1"],
     },
     Source {
         file: "norm.cu",
-        text: include_str!("../kernels/norm.cu"),
+        parts: &[COMMON, include_str!("../kernels/norm.cu")],
         functions: &["norm_8", "norm_1", "norm_backward_8", "norm_backward_1", "gain_gradient"],
     },
     Source {
         file: "rope.cu",
-        text: include_str!("../kernels/rope.cu"),
+        parts: &[COMMON, include_str!("../kernels/rope.cu")],
         functions: &["rope_8", "rope_1"],
     },
     Source {
         file: "swiglu.cu",
-        text: include_str!("../kernels/swiglu.cu"),
+        parts: &[COMMON, include_str!("../kernels/swiglu.cu")],
         functions: &["swiglu_8", "swiglu_1", "swiglu_backward_8", "swiglu_backward_1"],
     },
     Source {
         file: "product.cu",
-        text: include_str!("../kernels/product.cu"),
+        parts: &[COMMON, include_str!("../kernels/product.cu")],
         functions: &["product_f32", "product_bf16"],
     },
     Source {
         file: "loss.cu",
-        text: include_str!("../kernels/loss.cu"),
+        parts: &[COMMON, include_str!("../kernels/loss.cu")],
         functions: &["cross_entropy", "log_likelihoods", "add_losses"],
     },
     Source {
         file: "optimizer.cu",
-        text: include_str!("../kernels/optimizer.cu"),
+        parts: &[COMMON, include_str!("../kernels/optimizer.cu")],
         functions: &["square", "square_narrow", "square_joined", "add_up", "adamw"],
     },
 ];
 
-const ATTENTION: Source = Source {
-    file: "attention.cu",
-    text: include_str!("../kernels/attention.cu"),
-    functions: &["attention", "attention_means", "attention_keys", "attention_queries"],
-};
+const ATTENTION: [Source; 2] = [
+    Source {
+        file: "attention.cu",
+        parts: &[COMMON, TILES, include_str!("../kernels/attention.cu")],
+        functions: &["attention"],
+    },
+    Source {
+        file: "attention_backward.cu",
+        parts: &[COMMON, TILES, include_str!("../kernels/attention_backward.cu")],
+        functions: &["attention_means", "attention_keys", "attention_queries"],
+    },
+];
 
 /// Columns of a tile for heads of this width; none is wide enough for more.
 pub(crate) fn tile_columns(width: usize) -> Option<usize> {
@@ -80,7 +89,7 @@ pub(crate) fn tile_columns(width: usize) -> Option<usize> {
 impl Source {
     /// Attention for heads of this width; none for heads wider than 128.
     #[must_use]
-    pub fn attention(width: usize) -> Option<(Self, Vec<String>)> {
+    pub fn attention(width: usize) -> Option<([Self; 2], Vec<String>)> {
         let columns = tile_columns(width)?;
         let is_aligned = u8::from(width.is_multiple_of(8));
         let options = vec![
@@ -102,7 +111,10 @@ pub fn compile(
     architecture: &str,
 ) -> Result<Vec<u8>, CudaError> {
     library::nvrtc()?;
-    let text = CString::new(format!("{COMMON}\n#line 1\n{}", source.text)).expect("no zeros");
+    // lines are counted as in the last part, which is the file by whose name they go
+    let (own, before) = source.parts.split_last().expect("a source has parts");
+    let text = format!("{}\n#line 1\n{own}", before.concat());
+    let text = CString::new(text).expect("no zeros");
     let name = CString::new(source.file).expect("no zeros");
     let failed = |error: result::NvrtcError| CudaError::Compile(format!("{:?}", error.0));
     let program = Program(result::create_program(&text, Some(&name)).map_err(failed)?);
@@ -133,8 +145,8 @@ fn compile_once(
     // SAFETY: both are numbers to be written.
     let _ = unsafe { sys::nvrtcVersion(&raw mut major, &raw mut minor) };
     let mut hash = Sha256::new();
-    for part in [COMMON, source.text, architecture, &options.join(" "), &format!("{major}.{minor}")]
-    {
+    let (options_text, version) = (options.join(" "), format!("{major}.{minor}"));
+    for part in source.parts.iter().copied().chain([architecture, &options_text, &version]) {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }
@@ -193,13 +205,14 @@ impl Kernels {
     pub(crate) fn new(device: &Device, width: usize) -> Result<Self, CudaError> {
         let (major, minor) = device.card().capability;
         let architecture = format!("sm_{major}{minor}");
-        let attention = Source::attention(width).ok_or_else(|| {
+        let (attention, options) = Source::attention(width).ok_or_else(|| {
             CudaError::Unsupported(format!("a head is {width} wide, and the kernels go up to 128"))
         })?;
         let mut functions = HashMap::new();
-        let sources = SOURCES.into_iter().map(|source| (source, Vec::new())).chain([attention]);
+        let attention = attention.map(|source| (source, options.as_slice()));
+        let sources = SOURCES.map(|source| (source, [].as_slice())).into_iter().chain(attention);
         for (source, options) in sources {
-            let binary = compile_once(source, &options, &architecture, device.kept_kernels())?;
+            let binary = compile_once(source, options, &architecture, device.kept_kernels())?;
             let module = device.module(&binary)?;
             for name in source.functions {
                 functions.insert(*name, device.function(module, name)?);
