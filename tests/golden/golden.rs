@@ -38,9 +38,18 @@ pub(crate) struct Step {
 }
 
 impl Golden {
+    /// 50 steps of a variant.
     pub(crate) fn read(variant: &str) -> Self {
-        let path = folder(variant).join("golden.json");
-        let text = std::fs::read_to_string(path).expect("golden.json");
+        Self::at(&folder(variant).join("golden.json"))
+    }
+
+    /// 200 steps of the variant `stretched`.
+    pub(crate) fn curve() -> Self {
+        Self::at(&folder("stretched").join("curve.json"))
+    }
+
+    fn at(path: &Path) -> Self {
+        let text = std::fs::read_to_string(path).expect("what make.py writes");
         serde_json::from_str(&text).expect("as make.py writes it")
     }
 

@@ -6,7 +6,7 @@
 Each variant is a tiny Llama trained for 50 steps on drawn tokens. A folder `<variant>/` gets the
 weights before the first step, as transformers saves them, the gradients of the first step before
 they are clipped, and `golden.json`: the batches, the settings, and the loss and gradient norm of
-every step in full precision; `golden.rs` beside this reads them. Nothing here knows how the trainer computes: the model is `LlamaForCausalLM` in eager
+every step in full precision. One is trained for 200 steps as well, `curve.json`; `golden.rs` beside this reads them. Nothing here knows how the trainer computes: the model is `LlamaForCausalLM` in eager
 mode, masks are additive and four-dimensional, the optimizer is `torch.optim.AdamW`.
 """
 
@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 HERE = Path(__file__).parent
-STEPS, ROWS, CONTEXT, VOCABULARY = 50, 4, 24, 72
+STEPS, LONG, ROWS, CONTEXT, VOCABULARY = 50, 200, 4, 24, 72
 # The clip lies amid the gradient norms: some steps are scaled and some are not.
 PEAK, FLOOR, WARMUP = 3e-3, 0.1, 5
 BETAS, EPS, DECAY, CLIP = (0.9, 0.95), 1e-8, 0.1, 1.6
@@ -40,11 +40,15 @@ VARIANTS = [
 ]
 
 
-def learning_rate(step: int) -> float:
+# Whose curve is followed for longer.
+CURVE = "stretched"
+
+
+def learning_rate(step: int, steps: int) -> float:
     """Warmup to the peak, then half a cosine that would reach the floor at the last step."""
     if step < WARMUP:
         return PEAK * (step + 1) / (WARMUP + 1)
-    done = (step - WARMUP) / (STEPS - WARMUP)
+    done = (step - WARMUP) / (steps - WARMUP)
     return PEAK * (FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
@@ -99,6 +103,18 @@ def write_variant(name, tied, rope, with_documents, z_loss, dimensions) -> None:
     model.save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
 
+    train(model, STEPS, with_documents, z_loss, folder / "golden.json", folder / "grads.safetensors")
+    if name == CURVE:
+        write_curve(with_documents, z_loss)
+
+
+def write_curve(with_documents: bool, z_loss: float) -> None:
+    folder = HERE / CURVE
+    model = LlamaForCausalLM.from_pretrained(folder, attn_implementation="eager").float()
+    train(model, LONG, with_documents, z_loss, folder / "curve.json")
+
+
+def train(model, count: int, with_documents: bool, z_loss: float, golden: Path, grads: Path | None = None) -> None:
     matrices = [p for p in model.parameters() if p.dim() > 1]
     gains = [p for p in model.parameters() if p.dim() == 1]
     groups = [{"params": matrices, "weight_decay": DECAY}, {"params": gains, "weight_decay": 0.0}]
@@ -106,7 +122,7 @@ def write_variant(name, tied, rope, with_documents, z_loss, dimensions) -> None:
 
     generator = torch.Generator().manual_seed(11)
     steps = []
-    for step in range(STEPS):
+    for step in range(count):
         batch = draw_batch(generator, with_documents)
         mask, positions = mask_and_positions(batch["documents"])
         logits = model(batch["inputs"], attention_mask=mask, position_ids=positions).logits
@@ -115,25 +131,24 @@ def write_variant(name, tied, rope, with_documents, z_loss, dimensions) -> None:
         z = flat.logsumexp(-1)[targets != -100].square().mean()
         optimizer.zero_grad()
         (loss + z_loss * z).backward()
-        if step == 0:
-            grads = {name: p.grad.contiguous() for name, p in model.named_parameters()}
-            save_file(grads, folder / "grads.safetensors")
+        if step == 0 and grads:
+            save_file({name: p.grad.contiguous() for name, p in model.named_parameters()}, grads)
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step)
+            group["lr"] = learning_rate(step, count)
         optimizer.step()
         numbers = {"loss": loss.item(), "z": z.item(), "grad_norm": norm.item()}
         steps.append({**{key: value.tolist() for key, value in batch.items()}, **numbers})
 
-    golden = {
+    written = {
         "z_loss": z_loss,
         "clip": CLIP,
         "lr": {"peak": PEAK, "floor": FLOOR, "warmup_steps": WARMUP},
         "adamw": {"beta1": BETAS[0], "beta2": BETAS[1], "eps": EPS, "weight_decay": DECAY},
         "steps": steps,
     }
-    (folder / "golden.json").write_text(json.dumps(golden, separators=(",", ":")) + "\n")
-    print(f"{name}: loss {steps[0]['loss']:.4f} -> {steps[-1]['loss']:.4f}")
+    golden.write_text(json.dumps(written, separators=(",", ":")) + "\n")
+    print(f"{golden.parent.name}: loss {steps[0]['loss']:.4f} -> {steps[-1]['loss']:.4f}")
 
 
 if __name__ == "__main__":

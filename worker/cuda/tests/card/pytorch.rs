@@ -1,4 +1,4 @@
-//! Against `PyTorch`: every gradient of the first step, losses and gradient norms of 50 steps.
+//! Against `PyTorch`: every gradient of the first step, losses and gradient norms of 50 and of 200 steps.
 //! The numbers are made by `tests/golden/make.py`.
 
 use assay_trainer::engine::{Engine, Update, Verdict};
@@ -14,8 +14,8 @@ const GRAD: f32 = 4e-2;
 const LOSS: f64 = 1e-2;
 const NORM: f64 = 5e-2;
 
-fn follow(variant: &str) {
-    let (golden, model) = (Golden::read(variant), golden::model(variant));
+fn follow(variant: &str, golden: &Golden) {
+    let model = golden::model(variant);
     let shape = Shape { rows: 8, context: 64, longest: 64, threads: 1 };
     let settings = golden.settings(1);
     let engine = cards().engine(&model.config, settings, &shape, &model.weights);
@@ -44,17 +44,23 @@ fn follow(variant: &str) {
 #[test]
 #[ignore = "needs a GPU"]
 fn an_untied_model_trains_as_in_pytorch() {
-    follow("untied");
+    follow("untied", &Golden::read("untied"));
 }
 
 #[test]
 #[ignore = "needs a GPU"]
 fn a_tied_model_with_document_masks_trains_as_in_pytorch() {
-    follow("tied");
+    follow("tied", &Golden::read("tied"));
 }
 
 #[test]
 #[ignore = "needs a GPU"]
 fn a_stretched_rotation_with_z_loss_trains_as_in_pytorch() {
-    follow("stretched");
+    follow("stretched", &Golden::read("stretched"));
+}
+
+#[test]
+#[ignore = "needs a GPU"]
+fn two_hundred_steps_lie_on_pytorch_s_curve() {
+    follow("stretched", &Golden::curve());
 }
