@@ -312,6 +312,10 @@ async fn upsert(
     Ok(store::sweep::upsert(tx, &asked).await?)
 }
 
+/// Where runs that nobody needs begin in the queue: behind all that others need, also behind what a changed file
+/// adds of that. Whoever goes ahead of the others of its shape waits for nobody who waits for it, then.
+const OTHERS_FROM: i32 = 1 << 20;
+
 /// Adds the runs whose points are new, in the file's order, and renames the others.
 async fn store_runs(
     tx: &mut PgConnection,
@@ -324,10 +328,14 @@ async fn store_runs(
         stored.iter().map(|run| (run.point.as_str(), run)).collect();
     let needed = expansion.runs.iter().flat_map(|run| &run.needs);
     let needed: HashSet<&str> = needed.map(|&at| expansion.runs[at].point.as_str()).collect();
-    let needed = needed.iter().filter_map(|point| Some(by_point.get(point)?.run_id));
-    let needed: Vec<Uuid> =
-        needed.chain(later.iter().flat_map(|run| run.needs.iter().copied())).collect();
-    let succeeded = store::run::hold_succeeded(&mut *tx, &needed).await?;
+    let place = |planned: &PlannedRun| {
+        let from = if needed.contains(planned.point.as_str()) { 0 } else { OTHERS_FROM };
+        from + planned.order.cast_signed()
+    };
+    let known_needed = needed.iter().filter_map(|point| Some(by_point.get(point)?.run_id));
+    let known_needed: Vec<Uuid> =
+        known_needed.chain(later.iter().flat_map(|run| run.needs.iter().copied())).collect();
+    let succeeded = store::run::hold_succeeded(&mut *tx, &known_needed).await?;
     let mut places: Vec<Placed> = Vec::with_capacity(expansion.runs.len());
     let (mut added, mut known) = (Vec::new(), Vec::new());
     for planned in &expansion.runs {
@@ -337,18 +345,20 @@ async fn store_runs(
                 label: &planned.label,
                 axes: serde_json::to_value(&planned.axes).expect("values are plain data"),
                 is_baseline: planned.is_baseline,
-                queue_order: planned.order.cast_signed(),
+                queue_order: place(planned),
             });
             let has_succeeded = succeeded.contains(&run.run_id);
             places.push(Placed { run_id: run.run_id, has_succeeded });
             continue;
         }
-        let new = new_run(planned, (next, expansion.resources.priority), &places);
+        let own = (next, place(planned), expansion.resources.priority);
+        let new = new_run(planned, own, &places);
         places.push(Placed { run_id: new.run_id, has_succeeded: false });
         added.push(new);
         next += 1;
     }
-    let last = i32::try_from(expansion.runs.len()).expect("a sweep has at most 10,000 points");
+    let last = OTHERS_FROM
+        + i32::try_from(expansion.runs.len()).expect("a sweep has at most 10,000 points");
     for (number, run) in (next..).zip(later) {
         let place = (number, last, expansion.resources.priority);
         let can_begin = run.needs.iter().all(|need| succeeded.contains(need));
@@ -366,7 +376,11 @@ struct Placed {
 }
 
 /// `places` are those of the runs before it, which are all that it can need.
-fn new_run(planned: &PlannedRun, (number, priority): (i32, i16), places: &[Placed]) -> NewRun {
+fn new_run(
+    planned: &PlannedRun,
+    (number, queue_order, priority): (i32, i32, i16),
+    places: &[Placed],
+) -> NewRun {
     NewRun {
         run_id: Uuid::now_v7(),
         number,
@@ -378,7 +392,7 @@ fn new_run(planned: &PlannedRun, (number, priority): (i32, i16), places: &[Place
         is_baseline: planned.is_baseline,
         slots: planned.slots.cast_signed(),
         shape: planned.shape.clone(),
-        queue_order: planned.order.cast_signed(),
+        queue_order,
         steps: diff::steps(&planned.spec).cast_signed(),
         needs: planned.needs.iter().map(|&need| places[need].run_id).collect(),
         is_blocked: planned.needs.iter().any(|&need| !places[need].has_succeeded),

@@ -242,10 +242,8 @@ async fn of_runs_that_are_brought_back_one_goes_ahead_and_the_others_hide_nobody
     assert_eq!(leased(&app).await, [4]);
 }
 
-/// The run that the others begin as is of their shape, so that they wait for it twice.
-#[sqlx::test(migrator = "assay_controller::store::MIGRATOR")]
-async fn no_run_waits_for_a_canary_that_waits_for_it(db: PgPool) {
-    const FIRST: &str = "first:
+/// A run that all others begin as.
+const FIRST: &str = "first:
   start:
     model: {preset: llama-300k}
     tokenizer: bytes
@@ -253,6 +251,10 @@ async fn no_run_waits_for_a_canary_that_waits_for_it(db: PgPool) {
     train: {tokens: 4k, context: 64, batch: 256, lr: {peak: 3e-3, warmup: 2 steps}}
 base:
   model: {run: start}";
+
+/// The run that the others begin as is of their shape, so that they wait for it twice.
+#[sqlx::test(migrator = "assay_controller::store::MIGRATOR")]
+async fn no_run_waits_for_a_canary_that_waits_for_it(db: PgPool) {
     let file = careful("s").replacen("base:\n  model: {preset: llama-300k}", FIRST, 1);
     let mut app = TestApp::new(db.clone(), 8).await;
     app.apply(&file).await.unwrap();
@@ -275,4 +277,21 @@ base:
     assert_eq!(leased(&app).await, [start]);
     app.succeed("s", start).await;
     assert_eq!(leased(&app).await.len(), 4, "its success is the proof, and what they begin as");
+}
+
+/// More sources, so that the file's place for the run that others begin as is behind points from before.
+#[sqlx::test(migrator = "assay_controller::store::MIGRATOR")]
+async fn a_changed_file_keeps_what_others_need_before_them(db: PgPool) {
+    let file = careful("s").replacen("base:\n  model: {preset: llama-300k}", FIRST, 1);
+    let app = TestApp::new(db.clone(), 8).await;
+    app.apply(&file).await.unwrap();
+    let more = file
+        .replace("      commerce: {path", "      more: {path: general.jsonl}\n      third: {path: general.jsonl}\n      commerce: {path")
+        .replace("{general: 0.5, commerce: 0.5}", "{general: 0.3, more: 0.1, third: 0.1, commerce: 0.5}");
+    app.apply(&more).await.unwrap();
+    let behind = "select count(*) from run r join run_need n using (run_id) join run needed on needed.run_id = n.needs_run_id
+        where r.queue_order <= needed.queue_order";
+    let behind: i64 = sqlx::query_scalar(behind).fetch_one(&db).await.unwrap();
+    let points = app.sweep("s").await.runs.iter().filter(|run| run.kind == RunKind::Train).count();
+    assert_eq!((behind, points), (0, 9), "four points of each file, and what they begin as");
 }

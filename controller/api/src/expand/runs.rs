@@ -1,6 +1,6 @@
 //! The runs of a sweep: prepared data, the `first` runs, and one run for every choice.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 
@@ -296,7 +296,10 @@ impl Planner<'_> {
         let mut turns = vec![Turn::Prepare; n_prepares];
         let mut runs = self.prepares;
         for Train { mut run, turn, prepares, base, root: _ } in self.trains {
+            // sources of one file are prepared together
+            let mut seen = BTreeSet::new();
             run.needs = prepares;
+            run.needs.retain(|at| seen.insert(*at));
             run.needs.extend(base.map(|at| n_prepares + at));
             turns.push(turn);
             runs.push(run);

@@ -180,3 +180,21 @@ fn arithmetic_and_passes_are_estimated_from_what_is_trained() {
     let flops = train_flops(&spec.train, 1_000_000, Some((4, 128)));
     assert_eq!(flops.to_string(), (15_360_000_000.0_f64 + attention).to_string());
 }
+
+#[test]
+fn sources_of_one_file_are_prepared_once_and_needed_once() {
+    let text = "assay: v1
+sweep: twice
+base:
+  model: {preset: llama-300k}
+  tokenizer: bytes
+  data:
+    sources: {a: {path: /d/a.jsonl}, b: {path: /d/a.jsonl}, c: {path: /d/c.jsonl}}
+    mixture: {a: 0.5, b: 0.3, c: 0.2}
+  train: {tokens: 1M, lr: {peak: 1e-3}}
+";
+    let runs = super::expansion(text).runs;
+    let labels: Vec<&str> = runs.iter().map(|run| run.label.as_str()).collect();
+    assert_eq!(labels, ["prepare a", "prepare c", "base"]);
+    assert_eq!(runs[2].needs, [0, 1]);
+}

@@ -199,6 +199,8 @@ proptest! {
         let orders: BTreeSet<usize> = runs.iter().map(|run| run.order as usize).collect();
         prop_assert_eq!(orders, (0..runs.len()).collect::<BTreeSet<_>>());
         for (index, run) in runs.iter().enumerate() {
+            let needs: BTreeSet<&usize> = run.needs.iter().collect();
+            prop_assert_eq!(needs.len(), run.needs.len(), "each is named once");
             for need in &run.needs {
                 prop_assert!(*need < index);
                 prop_assert!(runs[*need].order < run.order);
