@@ -15,7 +15,7 @@ pub use fork::fork;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use assay_api::expand::{self, Expansion, PlannedRun};
-use assay_api::spec::{Engine, RunSpec};
+use assay_api::spec::Engine;
 use assay_api::sweep::{self, Timetable};
 use assay_api::view::{ApplyAnswer, ApplyRequest, FileError, PlanView};
 use assay_api::{KillPoint, SweepId, kill_point};
@@ -220,15 +220,6 @@ fn read(app: &App, request: &ApplyRequest) -> Result<Expansion, Error> {
     if errors.is_empty() { Ok(expansion) } else { Err(Error::File(errors)) }
 }
 
-/// What a run computes with, if it computes.
-fn engine(spec: &RunSpec) -> Option<Engine> {
-    match spec {
-        RunSpec::Train(spec) => Some(spec.train.engine),
-        RunSpec::Evaluate(spec) => Some(spec.of.train.engine),
-        RunSpec::Prepare(_) => None,
-    }
-}
-
 /// A pool that there is, that gives what the sweep asks for and whose workers see its files, and runs
 /// that fit into it at all.
 fn pool_errors(app: &App, expansion: &Expansion, file: &str) -> Vec<FileError> {
@@ -246,7 +237,7 @@ fn pool_errors(app: &App, expansion: &Expansion, file: &str) -> Vec<FileError> {
     let engines: BTreeMap<_, _> = expansion
         .runs
         .iter()
-        .filter_map(|run| engine(&run.spec))
+        .filter_map(|run| run.spec.engine())
         .map(|engine| (engine.name(), engine))
         .collect();
     for (name, engine) in engines {
@@ -254,7 +245,7 @@ fn pool_errors(app: &App, expansion: &Expansion, file: &str) -> Vec<FileError> {
             errors.push(sources::at(file, "base.train.engine", name, why));
         }
     }
-    let is_on_gpu = |run: &PlannedRun| engine(&run.spec) == Some(Engine::CudaBf16);
+    let is_on_gpu = |run: &PlannedRun| run.spec.engine() == Some(Engine::CudaBf16);
     if expansion.runs.iter().any(|run| 1 < run.slots && is_on_gpu(run)) {
         let message =
             "the engine `cuda-bf16` trains on one GPU: write `train.devices: 1`".to_owned();

@@ -151,7 +151,8 @@ fn work(
     };
     let number = place.attempt.attempt;
     let mut recorder = Recorder::new(shared.clone(), number, &place.storage, steps);
-    if is_on_gpu(&answer.spec) {
+    // an engine of the CPU leaves the machine's GPU to others
+    if answer.spec.engine() == Some(Engine::CudaBf16) {
         recorder.watch_card();
     }
     let done = carried.and_then(|()| match &answer.spec {
@@ -177,16 +178,6 @@ fn work(
             Some(Finish::Error { step, message, is_final: false })
         }
         None => finish,
-    }
-}
-
-/// On a machine that has a GPU, an engine of the CPU leaves it to others.
-fn is_on_gpu(spec: &RunSpec) -> bool {
-    match spec {
-        RunSpec::Prepare(_) => false,
-        RunSpec::Train(spec) | RunSpec::Evaluate(EvaluateSpec { of: spec, .. }) => {
-            spec.train.engine == Engine::CudaBf16
-        }
     }
 }
 

@@ -19,6 +19,19 @@ pub enum RunSpec {
     Evaluate(EvaluateSpec),
 }
 
+impl RunSpec {
+    /// What it computes with, if it computes.
+    #[must_use]
+    pub fn engine(&self) -> Option<Engine> {
+        match self {
+            Self::Train(spec) | Self::Evaluate(EvaluateSpec { of: spec, .. }) => {
+                Some(spec.train.engine)
+            }
+            Self::Prepare(_) => None,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluateSpec {

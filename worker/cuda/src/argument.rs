@@ -1,6 +1,6 @@
-//! What kernels are given: structures laid out as those of the same names in `kernels/`, and counts.
+//! What kernels are given: where things are, laid out as the structure of that name in `kernels/`, and counts.
 
-use assay_trainer::planned::{Heads, Matrix, Rates};
+use assay_trainer::planned::{Heads, Matrix};
 
 use crate::backend::THREADS;
 
@@ -27,41 +27,6 @@ impl Shape {
     }
 }
 
-/// What one update multiplies by, computed in f64 once.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub(crate) struct Factors {
-    grad: f32,
-    beta1: f32,
-    beta1_rest: f32,
-    beta2: f32,
-    beta2_rest: f32,
-    first: f32,
-    second: f32,
-    eps: f32,
-    keep: f32,
-    lr: f32,
-}
-
-impl Factors {
-    pub(crate) fn new(rates: &Rates) -> Self {
-        let Rates { beta1, beta2, eps, lr, weight_decay, .. } = *rates;
-        let power = i32::try_from(rates.updates).unwrap_or(i32::MAX);
-        Self {
-            grad: single(rates.grad_scale),
-            beta1: single(beta1),
-            beta1_rest: single(1.0 - beta1),
-            beta2: single(beta2),
-            beta2_rest: single(1.0 - beta2),
-            first: single(1.0 / (1.0 - beta1.powi(power))),
-            second: single(1.0 / (1.0 - beta2.powi(power))),
-            eps: single(eps),
-            keep: single(1.0 - lr * weight_decay),
-            lr: single(lr),
-        }
-    }
-}
-
 /// Kernels count in 32 bits, but for parameters.
 pub(crate) fn narrow(count: usize) -> u32 {
     u32::try_from(count).expect("no dimension has 2^32 numbers")
@@ -75,6 +40,11 @@ pub(crate) fn single(value: f64) -> f32 {
 /// Numbers that a thread takes at a time of rows this wide.
 pub(crate) fn step(width: usize) -> usize {
     if width.is_multiple_of(8) { 8 } else { 1 }
+}
+
+/// Of the kernels for rows that come out even and for others, the one for rows of this width.
+pub(crate) fn fitting(names: [&'static str; 2], width: usize) -> &'static str {
+    names[usize::from(step(width) == 1)]
 }
 
 /// Pieces of a matrix that threads take, and blocks for them.

@@ -12,7 +12,7 @@ use assay_trainer::planned::{
 use cudarc::driver::sys::CUdeviceptr;
 
 use crate::CudaError;
-use crate::argument::{self, Factors, narrow, pieces, single, step, wide};
+use crate::argument::{self, fitting, narrow, pieces, single, step, wide};
 use crate::batch::OnDevice;
 use crate::device::{Argument, Device, Memory};
 use crate::kernels::{Kernels, tile_columns};
@@ -24,7 +24,7 @@ pub(crate) const THREADS: u32 = 256;
 /// Threads of a block that goes through a row of logits.
 const LOSS_THREADS: u32 = 512;
 /// Threads of a block of attention, rows that it gives, and rows that it reads at a time backward: as in
-/// `attention.cu`.
+/// `tiles.cuh`.
 const ATTENTION_THREADS: u32 = 128;
 const ROWS: usize = 128;
 const FEW_ROWS: usize = 64;
@@ -104,13 +104,8 @@ impl Cuda {
         self.memory.begin + region.at as CUdeviceptr
     }
 
-    /// Does something, unless something failed before.
     fn attempt(&self, what: impl FnOnce() -> Result<(), CudaError>) {
-        if self.failed.borrow().is_none()
-            && let Err(error) = what()
-        {
-            *self.failed.borrow_mut() = Some(error);
-        }
+        attempt(&self.failed, what);
     }
 
     fn launch(
@@ -124,26 +119,15 @@ impl Cuda {
         self.attempt(|| self.device.launch(self.kernels.get(name), grid, block, arguments));
     }
 
-    /// A kernel for rows of this width: 8 numbers at a time if they come out even.
-    fn launch_wide(
-        &self,
-        (names, width): ([&str; 2], usize),
-        grid: (usize, usize, usize),
-        block: (u32, usize),
-        arguments: &[Argument],
-    ) {
-        self.launch(names[usize::from(step(width) == 1)], grid, block, arguments);
-    }
-
     fn multiply(&mut self, operands: [Operand; 3], format: Format, onto: Onto) {
-        if self.failed.borrow().is_some() {
-            return;
-        }
         let is_sum = onto == Onto::Sum;
-        match self.products.multiply(&self.device, operands, format, is_sum) {
-            Ok(true) => {}
-            Ok(false) => self.multiply_oddly(operands, format, is_sum),
-            Err(error) => *self.failed.borrow_mut() = Some(error),
+        let mut is_done = false;
+        attempt(&self.failed, || {
+            is_done = self.products.multiply(&self.device, operands, format, is_sum)?;
+            Ok(())
+        });
+        if !is_done {
+            self.multiply_oddly(operands, format, is_sum);
         }
     }
 
@@ -210,7 +194,7 @@ impl Cuda {
     }
 
     fn shape(&self, heads: Heads) -> argument::Shape {
-        argument::Shape::new(heads, self.batch.host().context)
+        argument::Shape::new(heads, self.batch.shape().1)
     }
 
     /// Bytes of shared memory for so many rows of heads.
@@ -227,6 +211,15 @@ impl Cuda {
     ) {
         self.attempt(|| self.device.allow_shared(self.kernels.get(name), shared));
         self.launch(name, grid, (ATTENTION_THREADS, shared), arguments);
+    }
+}
+
+/// Does something, unless something failed before.
+fn attempt(failed: &RefCell<Option<CudaError>>, what: impl FnOnce() -> Result<(), CudaError>) {
+    if failed.borrow().is_none()
+        && let Err(error) = what()
+    {
+        *failed.borrow_mut() = Some(error);
     }
 }
 
@@ -293,18 +286,14 @@ impl Backend for Cuda {
     }
 
     fn load(&mut self, batch: &Batch) {
-        if self.failed.borrow().is_none()
-            && let Err(error) = self.batch.load(&self.device, batch)
-        {
-            *self.failed.borrow_mut() = Some(error);
-        }
+        attempt(&self.failed, || self.batch.load(&self.device, batch));
     }
 
     fn embed(&mut self, table: Matrix, x: Matrix) {
         let (from, to, inputs) = (self.at(table.region), self.at(x.region), self.batch.inputs());
         let arguments = arguments![from, inputs, to, narrow(x.columns)];
-        self.launch_wide(
-            (["embed_8", "embed_1"], x.columns),
+        self.launch(
+            fitting(["embed_8", "embed_1"], x.columns),
             (x.rows, 1, 1),
             (THREADS, 0),
             arguments,
@@ -316,8 +305,8 @@ impl Backend for Cuda {
         let pieces = dx.columns.div_ceil(step(dx.columns) * THREADS as usize);
         let (from, to, width) = (self.at(dx.region), self.at(dtable.region), narrow(dx.columns));
         let arguments = arguments![from, tokens, firsts, order, to, width];
-        self.launch_wide(
-            (["embed_backward_8", "embed_backward_1"], dx.columns),
+        self.launch(
+            fitting(["embed_backward_8", "embed_backward_1"], dx.columns),
             (count, pieces, 1),
             (THREADS, 0),
             arguments,
@@ -330,8 +319,8 @@ impl Backend for Cuda {
         let (gain, scale) = (self.at(norm.gain), self.at(norm.scale));
         let (x, y, width) = (place(norm.x), place(y), narrow(norm.x.columns));
         let arguments = arguments![before, delta, gain, x, y, scale, width, single(norm.eps)];
-        let of = (["norm_8", "norm_1"], norm.x.columns);
-        self.launch_wide(of, (norm.x.rows, 1, 1), (THREADS, 0), arguments);
+        let name = fitting(["norm_8", "norm_1"], norm.x.columns);
+        self.launch(name, (norm.x.rows, 1, 1), (THREADS, 0), arguments);
     }
 
     fn norm_backward(&mut self, norm: &Norm, dy: Matrix, dx: Matrix, onto: Onto, dgain: Region) {
@@ -341,7 +330,7 @@ impl Backend for Cuda {
         let (dy, dx, partial) = (self.at(dy.region), self.at(dx.region), self.scratch.free);
         let is_sum = u32::from(onto == Onto::Sum);
         let shared = width * size_of::<f32>();
-        let name = if step(width) == 8 { "norm_backward_8" } else { "norm_backward_1" };
+        let name = fitting(["norm_backward_8", "norm_backward_1"], width);
         self.attempt(|| self.device.allow_shared(self.kernels.get(name), shared));
         let arguments =
             arguments![x, scale, gain, dy, dx, partial, narrow(rows), narrow(width), is_sum];
@@ -377,8 +366,8 @@ impl Backend for Cuda {
         let (columns, turned) = (narrow(packed.columns), narrow(heads.queries + heads.keys));
         let arguments =
             arguments![at, table, positions, columns, turned, narrow(heads.width), sign];
-        self.launch_wide(
-            (["rope_8", "rope_1"], heads.width / 2),
+        self.launch(
+            fitting(["rope_8", "rope_1"], heads.width / 2),
             (packed.rows, 1, 1),
             (THREADS, 0),
             arguments,
@@ -386,7 +375,7 @@ impl Backend for Cuda {
     }
 
     fn attention(&mut self, packed: Matrix, heads: Heads, y: Matrix, log_partition: Region) {
-        let (rows, context) = (self.batch.host().rows, self.batch.host().context);
+        let (rows, context) = self.batch.shape();
         let (packed, y, partitions) =
             (self.at(packed.region), self.at(y.region), self.at(log_partition));
         let (starts, shares) = (self.batch.starts(), self.batch.shares());
@@ -404,7 +393,7 @@ impl Backend for Cuda {
         dy: Matrix,
         dpacked: Matrix,
     ) {
-        let (rows, context) = (self.batch.host().rows, self.batch.host().context);
+        let (rows, context) = self.batch.shape();
         let (tiles, tokens) = (context.div_ceil(ROWS), packed.rows);
         let (packed, y, partitions) =
             (self.at(packed.region), self.at(y.region), self.at(log_partition));
@@ -425,15 +414,20 @@ impl Backend for Cuda {
         let (from, to) = (self.at(packed.region), self.at(hidden.region));
         let (pieces, grid) = pieces(hidden);
         let arguments = arguments![from, to, narrow(hidden.columns), wide(pieces)];
-        self.launch_wide((["swiglu_8", "swiglu_1"], hidden.columns), grid, (THREADS, 0), arguments);
+        self.launch(
+            fitting(["swiglu_8", "swiglu_1"], hidden.columns),
+            grid,
+            (THREADS, 0),
+            arguments,
+        );
     }
 
     fn swiglu_backward(&mut self, packed: Matrix, dhidden: Matrix) {
         let (from, to) = (self.at(packed.region), self.at(dhidden.region));
         let (pieces, grid) = pieces(dhidden);
         let arguments = arguments![from, to, narrow(dhidden.columns), wide(pieces)];
-        self.launch_wide(
-            (["swiglu_backward_8", "swiglu_backward_1"], dhidden.columns),
+        self.launch(
+            fitting(["swiglu_backward_8", "swiglu_backward_1"], dhidden.columns),
             grid,
             (THREADS, 0),
             arguments,
@@ -482,7 +476,8 @@ impl Backend for Cuda {
         let [high, grads, first, second] =
             [weights, grads, first, second].map(|region| self.at(region));
         let (low, partial) = (self.at(self.weights_rest), self.scratch.free);
-        let (count, decayed, by) = (wide(weights.len), wide(decayed), Factors::new(rates));
+        let (count, decayed, by) =
+            (wide(weights.len), wide(decayed), rates.factors(rates.weight_decay));
         let arguments = arguments![high, low, grads, first, second, partial, count, decayed, by];
         self.launch("adamw", (SUMMING, 1, 1), (THREADS, 0), arguments);
         self.add_up(SUMMING, 2);

@@ -16,7 +16,8 @@ const LISTS: usize = 8;
 pub(crate) struct OnDevice {
     begin: CUdeviceptr,
     room: usize,
-    host: Batch,
+    /// Rows, and tokens of each.
+    shape: (usize, usize),
     by_token: ByToken,
 }
 
@@ -54,7 +55,7 @@ impl OnDevice {
     }
 
     pub(crate) fn new(begin: CUdeviceptr, tokens: usize) -> Self {
-        Self { begin, room: tokens + 1, host: empty(), by_token: ByToken::default() }
+        Self { begin, room: tokens + 1, shape: (0, 0), by_token: ByToken::default() }
     }
 
     pub(crate) fn load(&mut self, device: &Device, batch: &Batch) -> Result<(), CudaError> {
@@ -71,7 +72,7 @@ impl OnDevice {
         for (number, list) in lists.into_iter().chain([tokens, firsts, order]).enumerate() {
             device.upload(self.list(number), list)?;
         }
-        self.host.clone_from(batch);
+        self.shape = (batch.rows, batch.context);
         Ok(())
     }
 
@@ -79,8 +80,9 @@ impl OnDevice {
         self.begin + (number * self.room * SIZE) as CUdeviceptr
     }
 
-    pub(crate) fn host(&self) -> &Batch {
-        &self.host
+    /// Rows, and tokens of each.
+    pub(crate) fn shape(&self) -> (usize, usize) {
+        self.shape
     }
 
     pub(crate) fn inputs(&self) -> CUdeviceptr {
@@ -108,10 +110,6 @@ impl OnDevice {
     pub(crate) fn by_token(&self) -> (usize, [CUdeviceptr; 3]) {
         (self.by_token.tokens.len(), [self.list(5), self.list(6), self.list(7)])
     }
-}
-
-fn empty() -> Batch {
-    Batch::of_rows(&[])
 }
 
 #[cfg(test)]

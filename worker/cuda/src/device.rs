@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use cudarc::driver::result::{self, ctx, device, module, primary_ctx, stream};
 use cudarc::driver::sys::{
-    CUcontext, CUdevice, CUdevice_attribute, CUdeviceptr, CUfunction, CUfunction_attribute,
-    CUmodule, CUresult, CUstream,
+    CUdevice, CUdevice_attribute, CUdeviceptr, CUfunction, CUfunction_attribute, CUmodule,
+    CUresult, CUstream,
 };
 
 use crate::{CudaError, library};
@@ -27,7 +27,6 @@ pub struct Device {
     card: Card,
     kept_kernels: Option<PathBuf>,
     device: CUdevice,
-    context: CUcontext,
     stream: CUstream,
 }
 
@@ -97,7 +96,7 @@ impl Device {
         unsafe { ctx::set_current(context)? };
         let stream = stream::create(stream::StreamKind::NonBlocking)?;
         let card = Card { name, capability, multiprocessors: processors.unsigned_abs() };
-        Ok(Self { card, kept_kernels, device, context, stream })
+        Ok(Self { card, kept_kernels, device, stream })
     }
 
     #[must_use]
@@ -223,7 +222,6 @@ impl Drop for Device {
             let _ = stream::destroy(self.stream);
             let _ = primary_ctx::release(self.device);
         }
-        let _ = self.context;
     }
 }
 

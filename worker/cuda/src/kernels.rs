@@ -225,3 +225,22 @@ impl Kernels {
         self.functions[name]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_compiled_once_is_read_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let kept = folder.path().join("kernels");
+        let compiled = || compile_once(SOURCES[0], &[], "sm_80", Some(&kept)).expect("compiled");
+        let first = compiled();
+        let mut files =
+            std::fs::read_dir(&kept).expect("kept").map(|file| file.expect("a file").path());
+        let (file, other) = (files.next().expect("one"), files.next());
+        assert_eq!((std::fs::read(&file).expect("read"), other), (first, None));
+        std::fs::write(&file, b"kept").expect("written");
+        assert_eq!(compiled(), b"kept");
+    }
+}

@@ -1,7 +1,7 @@
 //! The plan's workspace, cut up: what operations need beside the arena's regions.
 
 use assay_trainer::model::Config;
-use assay_trainer::planned::{Heads, Shape};
+use assay_trainer::planned::{Heads, SCORED_TOKENS, Shape};
 use cudarc::driver::sys::CUdeviceptr;
 
 use crate::batch::OnDevice;
@@ -13,8 +13,6 @@ pub(crate) const SUMMING: usize = 1024;
 pub(crate) const NORM_BLOCKS: usize = 264;
 /// Numbers on their way between host and arena at a time.
 pub(crate) const STAGED: usize = 4 << 20;
-/// Tokens that the plan scores at a time anyway, if there is room.
-const SCORED: usize = 4096;
 const ALIGN: usize = 256;
 
 /// Parts of the plan's workspace.
@@ -39,7 +37,7 @@ impl Scratch {
 
     /// Bytes of all, for batches of such a shape.
     pub(crate) fn bytes(config: &Config, shape: &Shape) -> usize {
-        let tokens = (shape.rows * shape.context).max(shape.longest).max(SCORED);
+        let tokens = (shape.rows * shape.context).max(shape.longest).max(SCORED_TOKENS);
         let heads = Heads::of(config);
         let free = [
             STAGED * size_of::<f32>(),

@@ -23,10 +23,10 @@ use crate::moments;
 
 pub use arena::{Arena, Bytes, Formats, Line, Region};
 pub use backend::{
-    Backend, Heads, Losses, Matrix, Norm, Onto, Parameters, Rates, Squares, Turn, Weights,
+    Backend, Factors, Heads, Losses, Matrix, Norm, Onto, Parameters, Rates, Squares, Turn, Weights,
 };
 pub use layout::{Layout, Named, Span};
-pub use plan::{Activations, Block, Keep, Needs, Plan, Shape, TooLarge};
+pub use plan::{Activations, Block, Keep, Needs, Plan, SCORED_TOKENS, Shape, TooLarge};
 
 #[derive(Debug)]
 pub struct Planned<B> {

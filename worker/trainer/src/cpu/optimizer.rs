@@ -2,7 +2,7 @@
 
 use super::threads::Threads;
 use super::vector::{self, vectorized};
-use crate::planned::{Rates, Squares};
+use crate::planned::{Factors, Rates, Squares};
 
 /// Numbers that are summed in f32 before their sum goes on in f64.
 const STRETCH: usize = 1024;
@@ -10,43 +10,6 @@ const STRETCH: usize = 1024;
 vectorized! {
     pub(super) fn square(values: &[f32]) -> f64 {
         vector::square(values)
-    }
-}
-
-/// What one update multiplies by, computed in f64 once.
-#[derive(Clone, Copy)]
-struct Factors {
-    grad: f32,
-    beta1: f32,
-    beta1_rest: f32,
-    beta2: f32,
-    beta2_rest: f32,
-    /// 1 / (1 - beta^updates)
-    first: f32,
-    second: f32,
-    eps: f32,
-    /// 1 - lr * decay
-    keep: f32,
-    lr: f32,
-}
-
-impl Factors {
-    #[expect(clippy::cast_possible_truncation, reason = "rates are applied in f32")]
-    fn new(rates: &Rates, weight_decay: f64) -> Self {
-        let Rates { beta1, beta2, eps, lr, .. } = *rates;
-        let power = i32::try_from(rates.updates).unwrap_or(i32::MAX);
-        Self {
-            grad: rates.grad_scale as f32,
-            beta1: beta1 as f32,
-            beta1_rest: (1.0 - beta1) as f32,
-            beta2: beta2 as f32,
-            beta2_rest: (1.0 - beta2) as f32,
-            first: (1.0 / (1.0 - beta1.powi(power))) as f32,
-            second: (1.0 / (1.0 - beta2.powi(power))) as f32,
-            eps: eps as f32,
-            keep: (1.0 - lr * weight_decay) as f32,
-            lr: lr as f32,
-        }
     }
 }
 
@@ -59,8 +22,8 @@ pub(super) fn update(
     rates: &Rates,
     partial: &mut [f64],
 ) -> Squares {
-    let plain = Factors::new(rates, 0.0);
-    let pulled = Factors::new(rates, rates.weight_decay);
+    let plain = rates.factors(0.0);
+    let pulled = rates.factors(rates.weight_decay);
     let len = values[0].len();
     let partial = &mut partial[..2 * threads.count()];
     threads.split_with(

@@ -128,6 +128,45 @@ pub struct Rates {
     pub grad_scale: f64,
 }
 
+/// What one update multiplies by, computed in f64 once. A kernel is given it as it lies here.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Factors {
+    pub grad: f32,
+    pub beta1: f32,
+    pub beta1_rest: f32,
+    pub beta2: f32,
+    pub beta2_rest: f32,
+    /// 1 / (1 - beta^updates)
+    pub first: f32,
+    pub second: f32,
+    pub eps: f32,
+    /// 1 - lr * decay
+    pub keep: f32,
+    pub lr: f32,
+}
+
+impl Rates {
+    #[expect(clippy::cast_possible_truncation, reason = "rates are applied in f32")]
+    #[must_use]
+    pub fn factors(&self, weight_decay: f64) -> Factors {
+        let Self { beta1, beta2, eps, lr, .. } = *self;
+        let power = i32::try_from(self.updates).unwrap_or(i32::MAX);
+        Factors {
+            grad: self.grad_scale as f32,
+            beta1: beta1 as f32,
+            beta1_rest: (1.0 - beta1) as f32,
+            beta2: beta2 as f32,
+            beta2_rest: (1.0 - beta2) as f32,
+            first: (1.0 / (1.0 - beta1.powi(power))) as f32,
+            second: (1.0 / (1.0 - beta2.powi(power))) as f32,
+            eps: eps as f32,
+            keep: (1.0 - lr * weight_decay) as f32,
+            lr: lr as f32,
+        }
+    }
+}
+
 /// Squared norms after an update.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Squares {

@@ -13,7 +13,7 @@ use crate::model::Config;
 /// Tokens of a chunk of logits at least: below, reading the head costs more than multiplying.
 const CHUNK_TOKENS: usize = 512;
 /// Tokens that are scored at a time, where the memory is there anyway.
-const SCORED_TOKENS: usize = 4096;
+pub const SCORED_TOKENS: usize = 4096;
 
 /// The largest batches that will come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
