@@ -2,6 +2,7 @@
 //! or a session that was opened with one, says who asks and in which role.
 
 pub mod provider;
+pub mod roles;
 pub mod rule;
 
 use assay_api::view::{ActorView, Role, TokenRequest, TokenSecret, TokenState, TokenView, Via};
@@ -9,9 +10,11 @@ use assay_api::{KillPoint, kill_point};
 use axum::http::StatusCode;
 use sqlx::PgPool;
 
+use self::roles::Roles;
 use crate::http::Error;
 use crate::secret::{hash, make_secret};
 use crate::store::audit::{self, Asked};
+use crate::store::project::Project;
 use crate::store::session::{self, Owner};
 use crate::store::token::{self, Shown};
 
@@ -61,23 +64,37 @@ impl Proof {
     }
 }
 
+/// Who asks, and what they may do where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    /// As its token or the identity provider names them.
+    pub name: String,
+    pub via: Via,
+    pub roles: Roles,
+}
+
+impl Actor {
+    /// None: they have no role anywhere.
+    #[must_use]
+    pub fn view(&self) -> Option<ActorView> {
+        let role = self.roles.highest()?;
+        Some(ActorView { name: self.name.clone(), role, via: self.via })
+    }
+}
+
 /// Who asks.
 ///
 /// # Errors
 /// 401: it shows nothing that counts, and why.
-pub async fn actor(
-    db: &PgPool,
-    access: &Access,
-    proof: Option<&Proof>,
-) -> Result<ActorView, Error> {
+pub async fn actor(db: &PgPool, access: &Access, proof: Option<&Proof>) -> Result<Actor, Error> {
     match proof {
         Some(Proof::Token(hash)) => {
-            let Shown { token_id, name, role, .. } = valid(db, hash).await?;
+            let Shown { token_id, name, roles, .. } = valid(db, hash).await?;
             token::used(db, token_id).await?;
-            Ok(ActorView { name, role, via: Via::Token })
+            Ok(Actor { name, roles, via: Via::Token })
         }
         Some(Proof::Session(hash)) => match session::of_hash(db, hash).await? {
-            Some((name, role)) => Ok(ActorView { name, role, via: Via::Session }),
+            Some((name, roles)) => Ok(Actor { name, roles, via: Via::Session }),
             None if access.needs_login => {
                 Err(Error::LoggedOut("the session is over: log in again".to_owned()))
             }
@@ -93,8 +110,9 @@ pub async fn actor(
 }
 
 /// On loopback.
-fn everybody() -> ActorView {
-    ActorView { name: "local".to_owned(), role: Role::Admin, via: Via::Loopback }
+fn everybody() -> Actor {
+    let roles = Roles::only(None, Role::Admin);
+    Actor { name: "local".to_owned(), roles, via: Via::Loopback }
 }
 
 async fn valid(db: &PgPool, hash: &[u8]) -> Result<Shown, Error> {
@@ -113,9 +131,9 @@ async fn valid(db: &PgPool, hash: &[u8]) -> Result<Shown, Error> {
 ///
 /// # Errors
 /// 401: no such token counts.
-pub async fn log_in(db: &PgPool, token: &str) -> Result<(String, ActorView), Error> {
-    let Shown { token_id, name, role, .. } = valid(db, &hash(token.trim())).await?;
-    let actor = ActorView { name, role, via: Via::Session };
+pub async fn log_in(db: &PgPool, token: &str) -> Result<(String, Actor), Error> {
+    let Shown { token_id, name, roles, .. } = valid(db, &hash(token.trim())).await?;
+    let actor = Actor { name, roles, via: Via::Session };
     let secret = open(db, (&actor, &Owner::Token(token_id)), "/session").await?;
     Ok((secret, actor))
 }
@@ -126,25 +144,30 @@ pub async fn log_in(db: &PgPool, token: &str) -> Result<(String, ActorView), Err
 /// The database does not answer.
 pub async fn open(
     db: &PgPool,
-    (actor, owner): (&ActorView, &Owner),
+    (actor, owner): (&Actor, &Owner),
     path: &str,
 ) -> Result<String, Error> {
-    let asked = Asked { actor: &actor.name, via: actor.via, action: "log_in", path };
+    let asked = Asked { actor: &actor.name, via: actor.via, project: None, action: "log_in", path };
     let audit = audit::insert(db, asked).await?;
     kill_point(KillPoint::AskedHandled);
     let secret = make_secret(SESSION_PREFIX);
     session::open(db, &hash(&secret), owner, SESSION_SECONDS).await?;
     kill_point(KillPoint::HandledNoted);
-    let answer = (StatusCode::OK.as_u16(), Some(actor.role.word()));
+    let answer = (StatusCode::OK.as_u16(), actor.roles.highest().map(Role::word));
     audit::answered(db, audit, answer).await?;
     Ok(secret)
 }
 
-/// Makes a token. Its secret is in the answer and nowhere else.
+/// Makes a token for a project, or for all. Its secret is in the answer and nowhere else.
 ///
 /// # Errors
 /// 409: a token has that name. 422: no token is called so, or lives so long.
-pub async fn create(db: &PgPool, asked: &TokenRequest, by: &str) -> Result<TokenSecret, Error> {
+pub async fn create(
+    db: &PgPool,
+    project: Option<&Project>,
+    asked: &TokenRequest,
+    by: &str,
+) -> Result<TokenSecret, Error> {
     let name = &asked.name;
     if !is_name(name) {
         return Err(Error::Invalid(format!(
@@ -165,7 +188,7 @@ pub async fn create(db: &PgPool, asked: &TokenRequest, by: &str) -> Result<Token
             "there is a token `{name}`: rotate it, or revoke it and make it anew"
         ))
     };
-    let token = token::insert(db, asked, &hash(&secret), by).await?.ok_or_else(taken)?;
+    let token = token::insert(db, project, asked, (&hash(&secret), by)).await?.ok_or_else(taken)?;
     Ok(TokenSecret { secret, token })
 }
 
@@ -175,11 +198,16 @@ pub(crate) fn is_name(name: &str) -> bool {
     (1..=NAME_MAX).contains(&name.chars().count()) && name.chars().all(is_letter)
 }
 
-/// Gives a token another secret.
+/// Gives a token another secret. One of a project's, or any.
 ///
 /// # Errors
 /// 404: no valid token has that name. 422: no grace is so long.
-pub async fn rotate(db: &PgPool, name: &str, grace_s: u64) -> Result<TokenSecret, Error> {
+pub async fn rotate(
+    db: &PgPool,
+    project: Option<&Project>,
+    name: &str,
+    grace_s: u64,
+) -> Result<TokenSecret, Error> {
     if GRACE_MAX_S < grace_s {
         return Err(Error::Invalid(format!(
             "`grace_s` is {grace_s}; it must be 0 to {GRACE_MAX_S} (30 days)"
@@ -190,24 +218,27 @@ pub async fn rotate(db: &PgPool, name: &str, grace_s: u64) -> Result<TokenSecret
         return Err(missing());
     }
     let secret = make_secret(PREFIX);
-    let token = token::rotate(db, name, (&hash(&secret), grace_s)).await?.ok_or_else(missing)?;
+    let token = token::rotate(db, (project, name), (&hash(&secret), grace_s)).await?;
+    let token = token.ok_or_else(missing)?;
     Ok(TokenSecret { secret, token })
 }
 
+/// Of a project, or all.
+///
 /// # Errors
 /// The database does not answer.
-pub async fn tokens(db: &PgPool) -> Result<Vec<TokenView>, Error> {
-    Ok(token::list(db).await?)
+pub async fn tokens(db: &PgPool, project: Option<&Project>) -> Result<Vec<TokenView>, Error> {
+    Ok(token::list(db, project).await?)
 }
 
 /// Takes a token back, and ends every session that was opened with it.
 ///
 /// # Errors
 /// 404: no token has that name.
-pub async fn revoke(db: &PgPool, name: &str) -> Result<(), Error> {
+pub async fn revoke(db: &PgPool, project: Option<&Project>, name: &str) -> Result<(), Error> {
     let missing = || {
         Error::NotFound(format!("no token `{name}` that is not revoked: `ctl token ls` lists them"))
     };
-    let is_revoked = is_name(name) && token::revoke(db, name).await?;
+    let is_revoked = is_name(name) && token::revoke(db, project, name).await?;
     is_revoked.then_some(()).ok_or_else(missing)
 }

@@ -18,7 +18,7 @@ use assay_api::expand::{self, Expansion, PlannedRun};
 use assay_api::spec::Engine;
 use assay_api::sweep::{self, Timetable};
 use assay_api::view::{ApplyAnswer, ApplyRequest, FileError, PlanView};
-use assay_api::{KillPoint, SweepId, kill_point};
+use assay_api::{KillPoint, ProjectId, SweepId, kill_point};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -27,7 +27,9 @@ use crate::calendar;
 use crate::http::Error;
 use crate::http::limits::SWEEPS_MAX;
 use crate::intent;
+use crate::project;
 use crate::store;
+use crate::store::project::Project;
 use crate::store::run::{NewRun, Stored};
 use crate::store::sweep::Asked;
 
@@ -39,19 +41,20 @@ pub(crate) use evaluate::{Later, Weights};
 ///
 /// # Errors
 /// The file's errors, each with its place.
-pub async fn plan(app: &App, request: &ApplyRequest) -> Result<PlanView, Error> {
+pub async fn plan(app: &App, project: &Project, request: &ApplyRequest) -> Result<PlanView, Error> {
     let expansion = read(app, request)?;
     match &expansion.schedule {
-        Some(timetable) => plan_times(app, (request, &expansion), timetable).await,
-        None => plan_runs(app, (request, &expansion)).await,
+        Some(timetable) => plan_times(app, project, (request, &expansion), timetable).await,
+        None => plan_runs(app, project, (request, &expansion)).await,
     }
 }
 
 async fn plan_runs(
     app: &App,
+    project: &Project,
     (request, expansion): (&ApplyRequest, &Expansion),
 ) -> Result<PlanView, Error> {
-    let found = store::sweep::find(&app.store.db, &expansion.name).await?;
+    let found = store::sweep::find(&app.store.db, project.project_id, &expansion.name).await?;
     let (mut stored, mut later) = (Vec::new(), Vec::new());
     if let Some(sweep) = found {
         let pool = store::sweep::pool(&app.store.db, sweep).await?;
@@ -62,7 +65,7 @@ async fn plan_runs(
     }
     let diff = Diff::new(expansion, &stored, &later, request);
     let mut db = app.store.db.acquire().await?;
-    let trained = reuse::trained(&mut db, expansion).await?;
+    let trained = reuse::trained(&mut db, project.project_id, expansion).await?;
     let estimate = Estimate::of(app, &mut *db, expansion).await?;
     let uses = (sources::uses(expansion), &trained);
     Ok(diff.view(expansion, found.is_none(), uses, &estimate))
@@ -71,15 +74,16 @@ async fn plan_runs(
 /// What each of its times would do: a sweep of its own is new.
 async fn plan_times(
     app: &App,
+    project: &Project,
     (request, expansion): (&ApplyRequest, &Expansion),
     timetable: &Timetable,
 ) -> Result<PlanView, Error> {
     let diff = Diff::new(expansion, &[], &[], request);
     let mut db = app.store.db.acquire().await?;
-    let trained = reuse::trained(&mut db, expansion).await?;
+    let trained = reuse::trained(&mut db, project.project_id, expansion).await?;
     let estimate = Estimate::of(app, &mut *db, expansion).await?;
     drop(db);
-    let (times, is_known) = calendar::times(app, (&expansion.name, timetable)).await?;
+    let (times, is_known) = calendar::times(app, project, (&expansion.name, timetable)).await?;
     let uses = (sources::uses(expansion), &trained);
     let plan = diff.view(expansion, !is_known, uses, &estimate);
     Ok(PlanView { schedule: Some(times), ..plan })
@@ -89,13 +93,18 @@ async fn plan_times(
 ///
 /// # Errors
 /// The file's errors, each with its place; nothing is stored then.
-pub async fn apply(app: &App, request: &ApplyRequest, by: &str) -> Result<ApplyAnswer, Error> {
+pub async fn apply(
+    app: &App,
+    project: &Project,
+    request: &ApplyRequest,
+    by: &str,
+) -> Result<ApplyAnswer, Error> {
     let expansion = read(app, request)?;
     let Some(timetable) = &expansion.schedule else {
-        return store_file(app, (request, &expansion), Onto::Anything).await;
+        return store_file(app, project, (request, &expansion), Onto::Anything).await;
     };
-    let plan = plan_times(app, (request, &expansion), timetable).await?;
-    calendar::put(app, (&expansion.name, timetable), request, by).await?;
+    let plan = plan_times(app, project, (request, &expansion), timetable).await?;
+    calendar::put(app, project, (&expansion.name, timetable), request, by).await?;
     Ok(ApplyAnswer { plan, sweep_id: None })
 }
 
@@ -103,10 +112,11 @@ pub async fn apply(app: &App, request: &ApplyRequest, by: &str) -> Result<ApplyA
 pub(crate) async fn apply_in(
     app: &App,
     tx: &mut PgConnection,
+    project: &Project,
     request: &ApplyRequest,
 ) -> Result<SweepId, Error> {
     let expansion = read(app, request)?;
-    let (_, sweep) = store_in(app, tx, (request, &expansion), Onto::Anything).await?;
+    let (_, sweep) = store_in(app, (tx, project), (request, &expansion), Onto::Anything).await?;
     Ok(sweep)
 }
 
@@ -122,11 +132,12 @@ enum Onto {
 
 async fn store_file(
     app: &App,
+    project: &Project,
     file: (&ApplyRequest, &Expansion),
     onto: Onto,
 ) -> Result<ApplyAnswer, Error> {
     let mut tx = app.store.begin().await?;
-    let (plan, sweep) = store_in(app, &mut tx, file, onto).await?;
+    let (plan, sweep) = store_in(app, (&mut tx, project), file, onto).await?;
     kill_point(KillPoint::ApplyStoredCommitted);
     tx.commit().await?;
     kill_point(KillPoint::ApplyCommittedAnswered);
@@ -136,18 +147,21 @@ async fn store_file(
 
 async fn store_in(
     app: &App,
-    tx: &mut PgConnection,
+    (tx, project): (&mut PgConnection, &Project),
     (request, expansion): (&ApplyRequest, &Expansion),
     onto: Onto,
 ) -> Result<(PlanView, SweepId), Error> {
-    let is_new = store::sweep::find(&mut *tx, &expansion.name).await?.is_none();
-    if is_new && SWEEPS_MAX <= store::sweep::count(&mut *tx).await? {
+    project::hold(&mut *tx, project).await?;
+    let project_id = project.project_id;
+    let found = store::sweep::find(&mut *tx, project_id, &expansion.name).await?;
+    let is_new = found.is_none();
+    if is_new && SWEEPS_MAX <= store::sweep::count(&mut *tx, project_id).await? {
         let message =
             format!("the project has {SWEEPS_MAX} sweeps, which is the limit: delete some");
         return Err(Error::Limit(message));
     }
-    let last_priority = store::sweep::priority(&mut *tx, &expansion.name).await?;
-    let sweep = upsert(&mut *tx, expansion, request, app).await?;
+    let last_priority = store::sweep::priority(&mut *tx, project_id, &expansion.name).await?;
+    let sweep = upsert((&mut *tx, project_id), expansion, request, app).await?;
     if let Onto::Nothing { pinned_as } = onto {
         if !is_new || !store::run::of_sweep(&mut *tx, sweep).await?.is_empty() {
             let name = &expansion.name;
@@ -168,7 +182,7 @@ async fn store_in(
     let scored = store::run::scored(&mut *tx, sweep).await?;
     let later = evaluate::missing(expansion, &stored, scored);
     let diff = Diff::new(expansion, &stored, &later, request);
-    let trained = reuse::trained(&mut *tx, expansion).await?;
+    let trained = reuse::trained(&mut *tx, project.project_id, expansion).await?;
     store_runs(&mut *tx, sweep, expansion, (&stored, &later)).await?;
     if wants_canaries(app, expansion) {
         store::canary::plan(&mut *tx, sweep).await?;
@@ -283,7 +297,7 @@ fn stays_in(pool: &str, expansion: &Expansion, request: &ApplyRequest) -> Result
 }
 
 async fn upsert(
-    tx: &mut PgConnection,
+    (tx, project): (&mut PgConnection, ProjectId),
     expansion: &Expansion,
     request: &ApplyRequest,
     app: &App,
@@ -300,7 +314,7 @@ async fn upsert(
         same_error_max: expansion.limits.same_error.map(u32::cast_signed),
         reuse: expansion.reuse,
     };
-    Ok(store::sweep::upsert(tx, &asked).await?)
+    Ok(store::sweep::upsert(tx, project, &asked).await?)
 }
 
 /// Where runs that nobody needs begin in the queue: behind all that others need, also behind what a changed file

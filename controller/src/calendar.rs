@@ -23,6 +23,7 @@ use crate::deletion::{self, Open};
 use crate::http::Error;
 use crate::intent;
 use crate::store::leader::{self, LeaderProof};
+use crate::store::project;
 use crate::store::schedule::{self, Firing, Stored, What};
 
 /// Applies what is due. Nobody's run waits for this: trouble with one schedule is logged, and it stays due.
@@ -98,11 +99,12 @@ async fn fire(
             }
         }
     }
+    let project = project::of_id(&mut *tx, found.project_id).await?;
     let file = unscheduled(&found.file).and_then(|file| renamed(&file, name));
     let file = file.map_err(Error::File)?;
     let folder = Some(found.folder.clone());
     let request = ApplyRequest { file, folder, prune: false, retry: Vec::new(), repin: false };
-    apply::apply_in(app, tx, &request).await
+    apply::apply_in(app, tx, &project, &request).await
 }
 
 /// Notes what became of a time, and sets the next one.

@@ -9,11 +9,13 @@ mod guard;
 mod headers;
 pub(crate) mod limits;
 mod pools;
+mod projects;
 mod provider;
 mod refusals;
 mod remarks;
 mod runs;
 mod schedules;
+mod scope;
 mod series;
 mod session;
 mod stream;
@@ -54,6 +56,7 @@ fn people() -> OpenApiRouter<App> {
         .merge(schedules::router())
         .merge(series::router())
         .merge(pools::router())
+        .merge(projects::router())
         .merge(session::router())
         .merge(tokens::router())
         .merge(webhooks::router())
@@ -95,6 +98,7 @@ pub fn workers_router(app: App) -> Router {
 
 fn document() -> OpenApi {
     let (_, mut doc) = api(people()).split_for_parts();
+    scope::add(&mut doc);
     refusals::add(&mut doc);
     tagged::open(&mut doc);
     doc

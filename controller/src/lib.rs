@@ -24,6 +24,7 @@ pub mod intent;
 pub mod metrics;
 pub mod pool;
 pub mod postgres;
+pub mod project;
 pub mod remark;
 pub mod retention;
 pub mod schedule;

@@ -49,7 +49,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
             let url = database_url.map_or_else(|| postgres::running(&data.join("postgres")), Ok)?;
             let store = Store::connect(&url).await?;
             let asked = TokenRequest { name, role, expires_in_s: None };
-            let made = access::create(&store.db, &asked, "assay-controller token").await?;
+            let made = access::create(&store.db, None, &asked, "assay-controller token").await?;
             print(&made.secret)
         }
         Command::Openapi => print(&http::openapi()),

@@ -212,7 +212,7 @@ async fn claim(store: &Store, key: &InstallationKey) -> anyhow::Result<Uuid> {
         &recorded[..8],
         &fingerprint[..8],
     );
-    store::sweep::make_default_project(&store.db).await?;
+    store::project::make_default(&store.db).await?;
     Ok(installation)
 }
 

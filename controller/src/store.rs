@@ -19,6 +19,7 @@ pub mod log_line;
 pub mod login;
 pub mod note;
 pub mod outbox;
+pub mod project;
 pub mod report;
 pub mod reuse;
 pub mod rollup;

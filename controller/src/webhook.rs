@@ -22,6 +22,7 @@ use crate::access::{NAME_MAX, is_name};
 use crate::app::App;
 use crate::http::Error;
 use crate::http::limits::WEBHOOKS_MAX;
+use crate::store::project::Project;
 use crate::store::webhook::{New, Stored};
 use crate::store::{delivery, outbox, webhook};
 
@@ -32,7 +33,12 @@ use address::BadUrl;
 /// # Errors
 /// 409: one has that name. 422: no webhook is called so, waits for that, or may lead there; or there are
 /// as many as may be.
-pub async fn add(app: &App, asked: &WebhookRequest, by: &str) -> Result<WebhookSecret, Error> {
+pub async fn add(
+    app: &App,
+    project: &Project,
+    asked: &WebhookRequest,
+    by: &str,
+) -> Result<WebhookSecret, Error> {
     let name = &asked.name;
     if !is_name(name) {
         return Err(Error::Invalid(format!(
@@ -42,7 +48,7 @@ pub async fn add(app: &App, asked: &WebhookRequest, by: &str) -> Result<WebhookS
     }
     let events = events(&asked.events)?;
     let url = address::parse(&asked.url, app.reach)?;
-    if WEBHOOKS_MAX <= webhook::count(&app.store.db).await? {
+    if WEBHOOKS_MAX <= webhook::count(&app.store.db, project.project_id).await? {
         return Err(Error::Limit(format!(
             "the project has {WEBHOOKS_MAX} webhooks, which is the limit: remove one"
         )));
@@ -50,7 +56,9 @@ pub async fn add(app: &App, asked: &WebhookRequest, by: &str) -> Result<WebhookS
     let new = New { name, url: url.as_str(), events: &events, by };
     let taken =
         || Error::Conflict(format!("there is a webhook `{name}`: remove it, or give another name"));
-    let added = webhook::insert(&app.store.db, new, Uuid::new_v4()).await?.ok_or_else(taken)?;
+    let added = webhook::insert(&app.store.db, project.project_id, new, Uuid::new_v4())
+        .await?
+        .ok_or_else(taken)?;
     Ok(secret_of(app, added))
 }
 
@@ -96,96 +104,118 @@ pub fn origin(url: &str) -> String {
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn list(app: &App, role: Role) -> Result<Vec<WebhookView>, Error> {
+pub async fn list(app: &App, project: &Project, role: Role) -> Result<Vec<WebhookView>, Error> {
     let shown = |Stored { view, .. }| match role {
         Role::Admin => view,
         Role::Viewer | Role::Editor => WebhookView { url: origin(&view.url), ..view },
     };
-    Ok(webhook::list(&app.store.db, None).await?.into_iter().map(shown).collect())
+    Ok(webhook::list(&app.store.db, project.project_id, None)
+        .await?
+        .into_iter()
+        .map(shown)
+        .collect())
 }
 
 /// # Errors
 /// 404: there is none of that name.
-pub async fn secret(app: &App, name: &str) -> Result<WebhookSecret, Error> {
-    Ok(secret_of(app, find(app, name).await?))
+pub async fn secret(app: &App, project: &Project, name: &str) -> Result<WebhookSecret, Error> {
+    Ok(secret_of(app, find(app, project, name).await?))
 }
 
 /// Another secret, from now on.
 ///
 /// # Errors
 /// 404: there is none of that name.
-pub async fn rotate(app: &App, name: &str) -> Result<WebhookSecret, Error> {
-    let is_known = is_name(name) && webhook::rotate(&app.store.db, name, Uuid::new_v4()).await?;
-    known(name, is_known)?;
-    secret(app, name).await
+pub async fn rotate(app: &App, project: &Project, name: &str) -> Result<WebhookSecret, Error> {
+    let is_known = is_name(name)
+        && webhook::rotate(&app.store.db, (project.project_id, name), Uuid::new_v4()).await?;
+    known(project, name, is_known)?;
+    secret(app, project, name).await
 }
 
 /// With what was written down for it.
 ///
 /// # Errors
 /// 404: there is none of that name.
-pub async fn remove(app: &App, name: &str) -> Result<(), Error> {
-    known(name, is_name(name) && webhook::delete(&app.store.db, name).await?)
+pub async fn remove(app: &App, project: &Project, name: &str) -> Result<(), Error> {
+    known(
+        project,
+        name,
+        is_name(name) && webhook::delete(&app.store.db, project.project_id, name).await?,
+    )
 }
 
 /// # Errors
 /// 404: there is none of that name.
-pub async fn enable(app: &App, name: &str, is_enabled: bool) -> Result<(), Error> {
-    known(name, is_name(name) && webhook::enable(&app.store.db, name, is_enabled).await?)
+pub async fn enable(
+    app: &App,
+    project: &Project,
+    name: &str,
+    is_enabled: bool,
+) -> Result<(), Error> {
+    known(
+        project,
+        name,
+        is_name(name)
+            && webhook::enable(&app.store.db, (project.project_id, name), is_enabled).await?,
+    )
 }
 
 /// Sends a ping.
 ///
 /// # Errors
 /// 404: there is none of that name. 409: it is not enabled.
-pub async fn test(app: &App, name: &str) -> Result<DeliveryView, Error> {
-    find(app, name).await?;
+pub async fn test(app: &App, project: &Project, name: &str) -> Result<DeliveryView, Error> {
+    find(app, project, name).await?;
     let asleep = || {
         Error::Conflict(format!(
             "webhook `{name}` is not enabled: `ctl webhook enable {name}` lets it be sent to"
         ))
     };
-    let ping = outbox::ping(&app.store.db, name).await?.ok_or_else(asleep)?;
-    repeat(app, ping).await
+    let ping = outbox::ping(&app.store.db, project.project_id, name).await?.ok_or_else(asleep)?;
+    repeat(app, project, ping).await
 }
 
 /// Sends a delivery again: the same message, with all its tries.
 ///
 /// # Errors
 /// 404: there is none of that number.
-pub async fn repeat(app: &App, number: i64) -> Result<DeliveryView, Error> {
+pub async fn repeat(app: &App, project: &Project, number: i64) -> Result<DeliveryView, Error> {
     let missing = || {
         Error::NotFound(format!("no delivery {number}: `ctl webhook deliveries NAME` lists them"))
     };
-    delivery::repeat(&app.store.db, number).await?.ok_or_else(missing)
+    delivery::repeat(&app.store.db, project.project_id, number).await?.ok_or_else(missing)
 }
 
 /// # Errors
 /// 404: there is none of that name.
 pub async fn deliveries(
     app: &App,
+    project: &Project,
     name: &str,
     (before, limit): (Option<i64>, u32),
 ) -> Result<DeliveryPage, Error> {
-    find(app, name).await?;
-    let rows = delivery::page(&app.store.db, name, (before, limit.into())).await?;
+    find(app, project, name).await?;
+    let rows =
+        delivery::page(&app.store.db, (project.project_id, name), (before, limit.into())).await?;
     let is_whole = rows.len() == usize::try_from(limit).expect("32 bits fit");
     let before = rows.last().filter(|_| is_whole).map(|row| row.delivery_id);
     Ok(DeliveryPage { rows, before })
 }
 
-async fn find(app: &App, name: &str) -> Result<Stored, Error> {
+async fn find(app: &App, project: &Project, name: &str) -> Result<Stored, Error> {
     let found = match is_name(name) {
-        true => webhook::list(&app.store.db, Some(name)).await?.pop(),
+        true => webhook::list(&app.store.db, project.project_id, Some(name)).await?.pop(),
         false => None,
     };
-    found.ok_or_else(|| missing(name))
+    found.ok_or_else(|| missing(project, name))
 }
 
-fn known(name: &str, is_known: bool) -> Result<(), Error> {
-    is_known.then_some(()).ok_or_else(|| missing(name))
+fn known(project: &Project, name: &str, is_known: bool) -> Result<(), Error> {
+    is_known.then_some(()).ok_or_else(|| missing(project, name))
 }
 
-fn missing(name: &str) -> Error {
-    Error::NotFound(format!("no webhook `{name}`: `ctl webhook ls` lists them"))
+fn missing(project: &Project, name: &str) -> Error {
+    let place = project.place();
+    Error::NotFound(format!("no webhook `{name}`{place}: `ctl webhook ls` lists them"))
 }

@@ -18,7 +18,7 @@ async fn guarded(db: PgPool) -> (TestApp, [String; 3]) {
     let mut secrets = Vec::new();
     for role in [Role::Viewer, Role::Editor, Role::Admin] {
         let asked = TokenRequest { name: role.to_string(), role, expires_in_s: None };
-        let made = access::create(&app.app.store.db, &asked, "the test").await.unwrap();
+        let made = access::create(&app.app.store.db, None, &asked, "the test").await.unwrap();
         secrets.push(made.secret);
     }
     (app, secrets.try_into().unwrap())
@@ -69,6 +69,8 @@ async fn every_operation_asks_for_a_role_and_refuses_whoever_has_less(db: PgPool
             .replace("{run_id}", "00000000-0000-0000-0000-000000000000")
             .replace("{note_id}", "1")
             .replace("{delivery_id}", "1")
+            .replace("{project}", "nothing")
+            .replace("{pool}", "nothing")
             .replace("{name}", "nothing")
             .replace("{tag}", "tag");
         for (method, operation) in methods.as_object().unwrap() {
@@ -90,6 +92,7 @@ async fn every_operation_asks_for_a_role_and_refuses_whoever_has_less(db: PgPool
             let is_of_webhooks = path.starts_with("/webhooks") || path.starts_with("/deliveries");
             let is_of_admins = path.starts_with("/tokens")
                 || path == "/audit"
+                || path.starts_with("/projects") && method != Method::GET
                 || is_of_webhooks && (method != Method::GET || path.ends_with("/secret"));
             let is_look = method == Method::GET || path == "/series/query";
             let expected = [is_of_admins || !is_look, is_of_admins, false];

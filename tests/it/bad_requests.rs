@@ -34,6 +34,8 @@ async fn raw(
 #[sqlx::test(migrator = "assay_controller::store::MIGRATOR")]
 async fn whatever_cannot_be_read_is_a_problem_in_json(db: PgPool) {
     let app = TestApp::new(db, 2).await;
+    app.apply(&sweep("s")).await.unwrap();
+    let run = app.row("s", 1).await.run_id.to_string();
     let json = "application/json";
     let cases = [
         ("GET", "/api", "", "", 404, "not_found"),
@@ -50,38 +52,10 @@ async fn whatever_cannot_be_read_is_a_problem_in_json(db: PgPool) {
         ("DELETE", "/api/v1/sweeps/a?cancle=true", "", "", 422, "invalid"),
         ("GET", "/api/v1/runs/17", "", "", 404, "not_found"),
         ("GET", "/api/v1/runs/00000000-0000-0000-0000-000000000000", "", "", 404, "not_found"),
-        (
-            "GET",
-            "/api/v1/runs/00000000-0000-0000-0000-000000000000/logs?after=x",
-            "",
-            "",
-            422,
-            "invalid",
-        ),
-        (
-            "GET",
-            "/api/v1/runs/00000000-0000-0000-0000-000000000000/logs?limit=0",
-            "",
-            "",
-            422,
-            "limit",
-        ),
-        (
-            "GET",
-            "/api/v1/runs/00000000-0000-0000-0000-000000000000/logs?limit=5001",
-            "",
-            "",
-            422,
-            "limit",
-        ),
-        (
-            "GET",
-            "/api/v1/runs/00000000-0000-0000-0000-000000000000/logs?lines=5",
-            "",
-            "",
-            422,
-            "invalid",
-        ),
+        ("GET", "/api/v1/runs/RUN/logs?after=x", "", "", 422, "invalid"),
+        ("GET", "/api/v1/runs/RUN/logs?limit=0", "", "", 422, "limit"),
+        ("GET", "/api/v1/runs/RUN/logs?limit=5001", "", "", 422, "limit"),
+        ("GET", "/api/v1/runs/RUN/logs?lines=5", "", "", 422, "invalid"),
         ("POST", "/api/v1/sweeps/plan", "text/plain", "{}", 415, "malformed"),
         ("POST", "/api/v1/sweeps/plan", "", "{}", 415, "malformed"),
         ("POST", "/api/v1/sweeps/plan", json, "{", 400, "malformed"),
@@ -142,6 +116,7 @@ async fn whatever_cannot_be_read_is_a_problem_in_json(db: PgPool) {
         ("POST", "/api/v1/worker/start", json, "{}", 401, "unauthorized"),
     ];
     for (method, path, kind_sent, body, status, expected) in cases {
+        let path = &path.replace("RUN", &run);
         let what = format!("{method} {path} {body}");
         let found = kind(&what, raw(&app, method, path, kind_sent, body).await);
         assert_eq!(found, (status, expected.to_owned()), "{what}");

@@ -22,6 +22,7 @@ mod outage;
 mod output;
 mod outside;
 mod pause;
+mod projects;
 mod remarks;
 mod repin;
 mod retention;

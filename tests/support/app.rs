@@ -61,7 +61,7 @@ impl TestApp {
             draining: Arc::default(),
             streams: app::stream_permits(),
         };
-        store::sweep::make_default_project(&app.store.db).await.expect("the database is migrated");
+        store::project::make_default(&app.store.db).await.expect("the database is migrated");
         Self { router: http::router(app.clone()), app, pool, corpus, memory: Memory::default() }
     }
 

@@ -1,8 +1,9 @@
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { lazy, Suspense, type ReactNode } from 'react';
-import { Link, Route, Switch, useRoute } from 'wouter';
+import { Link, Route, Router, Switch, useRoute } from 'wouter';
 import { api } from './api/client';
-import { useSession } from './api/queries';
+import { projectOf, useSession } from './api/queries';
+import { baseOf, projectIn } from './lib/project';
 import { toggleTheme, useTheme } from './lib/theme';
 import { LoginPage } from './pages/LoginPage';
 import { PoolsPage } from './pages/PoolsPage';
@@ -17,7 +18,7 @@ const SubmitPage = lazy(() => import('./pages/SubmitPage'));
 
 export function App() {
   return (
-    <>
+    <Router base={baseOf(projectIn(location.pathname))}>
       <a className="skip" href="#main">
         Skip to the content
       </a>
@@ -43,7 +44,7 @@ export function App() {
           </Suspense>
         </Admitted>
       </main>
-    </>
+    </Router>
   );
 }
 
@@ -52,7 +53,41 @@ function Admitted({ children }: { children: ReactNode }) {
   const { data: session, error, refetch } = useSession();
   if (!session && error) return <Failed what="who you are" error={error} retry={() => void refetch()} />;
   if (!session) return <Loading what="the page" />;
-  return session.actor ? children : <LoginPage provider={session.provider ?? undefined} />;
+  if (!session.actor) return <LoginPage provider={session.provider ?? undefined} />;
+  const wanted = projectOf(session);
+  if (session.projects.some(({ project }) => project === wanted)) return children;
+  return (
+    <Empty title={wanted === undefined ? 'Choose a project' : `You have no role in a project ${wanted}`}>
+      <ul className="plain">
+        {session.projects.map(({ project, role }) => (
+          <li key={project}>
+            <a href={baseOf(project)}>{project}</a> <small className="muted">{role}</small>
+          </li>
+        ))}
+      </ul>
+    </Empty>
+  );
+}
+
+/** Where there are several, which one this page is of. Another one is another page: nothing of this one stays. */
+function Project() {
+  const { data } = useSession();
+  if (!data || data.projects.length < 2) return null;
+  const names = data.projects.map(({ project }) => project);
+  const shown = projectOf(data) ?? '';
+  return (
+    <select
+      aria-label="Project"
+      className="project"
+      value={names.includes(shown) ? shown : ''}
+      onChange={(event) => location.assign(`${baseOf(event.target.value)}/`)}
+    >
+      {!names.includes(shown) && <option value="">Project</option>}
+      {names.map((name) => (
+        <option key={name}>{name}</option>
+      ))}
+    </select>
+  );
 }
 
 /** Who has logged in. On loopback nobody does. */
@@ -88,6 +123,7 @@ function TopBar() {
       <Link href="/" className="brand">
         <img src="/icon.svg" alt="" width="22" height="22" /> Assay
       </Link>
+      <Project />
       <nav aria-label="Pages">
         <Link href="/" aria-current={isHome ? 'page' : undefined}>
           Sweeps

@@ -1,6 +1,7 @@
 //! The HTTP client: [`Client`] for people's programs, [`WorkerClient`] for one attempt's worker.
 
 mod people;
+mod projects;
 mod schedules;
 mod stream;
 mod webhooks;
@@ -86,6 +87,8 @@ impl Error {
 struct Connection {
     /// Without a slash at the end.
     url: String,
+    /// What is asked for is of this one. None: of what the controller takes for it.
+    project: Option<String>,
     http: reqwest::Client,
 }
 
@@ -106,11 +109,15 @@ impl Connection {
         let is_tls = url.starts_with("https://");
         let builder = if is_tls { builder } else { builder.tls_certs_only([]) };
         let http = builder.build().map_err(|source| Error::Tls { url: url.clone(), source })?;
-        Ok(Self { url, http })
+        Ok(Self { url, project: None, http })
     }
 
     fn path(&self, path: &str) -> String {
-        format!("{}/api/v1{path}", self.url)
+        let project = self.project.as_ref().map(|project| {
+            let first = if path.contains('?') { '&' } else { '?' };
+            format!("{first}project={}", people::escaped(project))
+        });
+        format!("{}/api/v1{path}{}", self.url, project.unwrap_or_default())
     }
 
     /// Sends, and reads a good answer; a bad one becomes the error that it tells of.

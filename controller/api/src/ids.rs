@@ -23,6 +23,12 @@ macro_rules! id {
             }
         }
 
+        impl From<Uuid> for $name {
+            fn from(id: Uuid) -> Self {
+                Self(id)
+            }
+        }
+
         impl FromStr for $name {
             type Err = uuid::Error;
             fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -32,6 +38,10 @@ macro_rules! id {
     };
 }
 
+id!(
+    /// A project: the scope of names, tokens and quotas.
+    ProjectId
+);
 id!(
     /// A sweep: a named set of runs described by one file.
     SweepId

@@ -22,5 +22,5 @@ pub mod sweep;
 pub mod view;
 pub mod worker;
 
-pub use ids::{InstanceId, RunId, SweepId};
+pub use ids::{InstanceId, ProjectId, RunId, SweepId};
 pub use kill_point::{KillPoint, kill_point};

@@ -4,6 +4,7 @@ mod access;
 mod deletion;
 mod plan;
 mod pool;
+mod project;
 mod remark;
 mod run;
 mod schedule;
@@ -12,14 +13,15 @@ mod sweep;
 mod webhook;
 
 pub use access::{
-    ActorView, AuditPage, AuditRow, LoginRequest, Role, RotateRequest, SessionView, TokenRequest,
-    TokenSecret, TokenState, TokenView, Via,
+    ActorView, AuditPage, AuditRow, LoginRequest, ProjectRole, Role, RotateRequest, SessionView,
+    TokenRequest, TokenSecret, TokenState, TokenView, Via,
 };
 pub use deletion::DeletionView;
 pub use plan::{
     ApplyAnswer, ApplyRequest, FileError, ForkRequest, PlanView, PointChange, SourceUse,
 };
 pub use pool::{LoopView, PoolHealth, PoolKind, PoolView};
+pub use project::{ProjectRequest, ProjectView, QuotaRequest, QuotaView};
 pub use remark::{ExcludeRequest, ExclusionView, NoteRequest, NoteView, PriorityRequest};
 pub use run::{
     AttemptView, CheckpointView, EvaluationView, EventView, ExtendAnswer, ExtendRequest,

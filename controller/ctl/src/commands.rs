@@ -9,6 +9,7 @@ pub(crate) mod extension;
 mod fixture;
 pub(crate) mod fork;
 pub(crate) mod pool;
+pub(crate) mod project;
 pub(crate) mod remark;
 pub(crate) mod run;
 pub(crate) mod schedule;
@@ -33,6 +34,8 @@ use crate::words::RunName;
 pub(crate) struct Session {
     pub(crate) client: Client,
     pub(crate) url: String,
+    /// The project that was named.
+    pub(crate) project: Option<String>,
     pub(crate) format: Format,
 }
 

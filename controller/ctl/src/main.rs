@@ -20,7 +20,7 @@ use anyhow::Context;
 use assay_api::client::Client;
 use clap::{Parser, Subcommand};
 
-use commands::{Session, data, pool, run, schedule, sweep, token, up, webhook};
+use commands::{Session, data, pool, project, run, schedule, sweep, token, up, webhook};
 use print::Format;
 
 const EXAMPLES: &str = "\
@@ -71,6 +71,11 @@ struct Cli {
     #[arg(long, global = true, env = "ASSAY_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
 
+    /// What is asked for is of this project. Without it: of `default`, or of the only one that your token
+    /// is for.
+    #[arg(long, global = true, env = "ASSAY_PROJECT", value_name = "NAME")]
+    project: Option<String>,
+
     /// For the environment: on the command line it would stand in every list of processes.
     #[arg(long, global = true, env = "ASSAY_TOKEN", value_name = "TOKEN", hide = true)]
     token: Option<String>,
@@ -102,6 +107,9 @@ enum Command {
     /// Look at where attempts run.
     #[command(subcommand)]
     Pool(pool::Command),
+    /// Separate teams: names, tokens and what each may use.
+    #[command(subcommand)]
+    Project(project::Command),
     /// Make and revoke the tokens that people and programs ask with.
     #[command(subcommand)]
     Token(token::Command),
@@ -119,15 +127,18 @@ enum Command {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let Cli { url, token_file, token, output, command } = Cli::parse();
+    let Cli { url, token_file, token, project, output, command } = Cli::parse();
     let done = match connect(&url, token_file.as_deref(), token) {
         Ok(client) => {
-            let session = Session { client, url: url.clone(), format: output };
+            let project = project.filter(|name| !name.is_empty());
+            let client = client.in_project(project.clone());
+            let session = Session { client, url: url.clone(), project, format: output };
             match command {
                 Command::Up(options) => up::up(&options).await,
                 Command::Sweep(command) => sweep::run(&session, command).await,
                 Command::Run(command) => run::run(&session, command).await,
                 Command::Pool(command) => pool::run(&session, &command).await,
+                Command::Project(command) => project::run(&session, command).await,
                 Command::Token(command) => token::run(&session, command).await,
                 Command::Audit(options) => token::audit(&session, &options).await,
                 Command::Schedule(command) => schedule::run(&session, command).await,

@@ -46,6 +46,6 @@ pub use run::{Attempt, IllegalStep, Outcome, Run, RunId, Spec, Standing, State, 
 pub use tries::{BackOff, Cause, ErrorSeen, Patience, Policy, Retries, Tries};
 pub use waiting::Waiting;
 pub use world::{
-    AttemptSeen, Canary, Need, Observed, Pause, Pool, PoolId, SameError, SlotTime, Sweep, SweepId,
-    World,
+    AttemptSeen, Canary, Need, Observed, Pause, Pool, PoolId, ProjectId, Quota, SameError,
+    SlotTime, Sweep, SweepId, World,
 };

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::tries::WAIT_MAX_MS;
 use crate::world::{Seen, World};
 use crate::{
-    Attempt, AttemptSeen, Canary, Event, Need, Observed, Plan, Pool, PoolId, Run, RunId, SlotTime,
-    State, SweepId,
+    Attempt, AttemptSeen, Canary, Event, Need, Observed, Plan, Pool, PoolId, ProjectId, Quota, Run,
+    RunId, SlotTime, State, SweepId,
 };
 use crate::{Time, Waiting};
 
@@ -37,7 +37,8 @@ impl Place {
 }
 
 /// Strict within a pool: the first run that could be placed but for slots blocks the rest, or else
-/// small runs would starve a large one. Whoever waits for anything else blocks nobody.
+/// small runs would starve a large one; one that its project has no slots left for blocks those of its
+/// project. Whoever waits for anything else blocks nobody.
 pub(crate) fn place_queued(world: &World, plan: &mut Plan) {
     let mut room = Room::left_in(world);
     let mut queues = queues(world);
@@ -48,11 +49,11 @@ pub(crate) fn place_queued(world: &World, plan: &mut Plan) {
         let Some(run) = queue.pop_front() else { continue };
         match room.obstacle(world, run) {
             None => {
-                room.take(run);
+                room.take(world, run);
                 plan.steps.push((run.id, Event::Place));
             }
             Some(waiting) => {
-                room.heed(run, &waiting);
+                room.heed(world, run, &waiting);
                 plan.waiting.push((run.id, waiting));
             }
         }
@@ -81,6 +82,8 @@ struct Room<'a> {
     pools: BTreeMap<PoolId, PoolRoom<'a>>,
     /// What is active of each sweep.
     active: BTreeMap<SweepId, Active>,
+    /// What is left to projects that may not use all of a pool.
+    shares: BTreeMap<(ProjectId, PoolId), ShareRoom<'a>>,
 }
 
 /// What a sweep has running.
@@ -97,6 +100,13 @@ impl Active {
     }
 }
 
+struct ShareRoom<'a> {
+    quota: &'a Quota,
+    slots_taken: u32,
+    /// The run that all later ones of the project wait behind in this pool.
+    head: Option<&'a Run>,
+}
+
 struct PoolRoom<'a> {
     pool: &'a Pool,
     slots_free: u32,
@@ -107,12 +117,18 @@ struct PoolRoom<'a> {
 impl<'a> Room<'a> {
     fn left_in(world: &'a World) -> Self {
         let mut active: BTreeMap<_, Active> = BTreeMap::new();
+        let share = |quota| ShareRoom { quota, slots_taken: 0, head: None };
+        let mut shares: BTreeMap<_, _> =
+            world.quotas.iter().map(|(whose, quota)| (*whose, share(quota))).collect();
         for run in world.runs.values().filter(|run| run.standing.state.attempt().is_some()) {
             active.entry(run.spec.sweep).or_default().add(run);
+            if let Some(share) = shares.get_mut(&world.share_of(run)) {
+                share.slots_taken += run.spec.slots;
+            }
         }
         let pools = world.pools.iter();
         let pools = pools.map(|(id, pool)| (*id, PoolRoom::left_in(world, *id, pool))).collect();
-        Self { pools, active }
+        Self { pools, active, shares }
     }
 
     fn turn(&self, world: &World, run: &Run) -> Turn {
@@ -140,6 +156,13 @@ impl<'a> Room<'a> {
         if capacity < takes {
             return Some(Waiting::NeverFits { pool: pool_name(), capacity, takes });
         }
+        let share = self.shares.get(&world.share_of(run));
+        if let Some(Quota { name, slots }) = share.map(|share| share.quota)
+            && *slots < takes
+        {
+            let (project, pool, slots) = (name.clone(), pool_name(), *slots);
+            return Some(Waiting::NeverInQuota { project, pool, slots, takes });
+        }
         if sweep.pause.is_some() || sweep.is_failing() {
             return Some(Waiting::Paused);
         }
@@ -166,26 +189,40 @@ impl<'a> Room<'a> {
         if let Some(limit) = sweep.parallel.filter(|limit| *limit <= active) {
             return Some(Waiting::ParallelLimit { limit });
         }
-        if let Some(head) = head {
+        if let Some(head) = share.and_then(|share| share.head).or(*head) {
             return Some(Waiting::Behind { name: head.spec.name.clone() });
+        }
+        if let Some(ShareRoom { quota: Quota { name, slots }, slots_taken, .. }) = share
+            && *slots < slots_taken + takes
+        {
+            let (project, pool, slots) = (name.clone(), pool_name(), *slots);
+            return Some(Waiting::QuotaUsed { project, pool, slots, taken: *slots_taken, takes });
         }
         let free = *slots_free;
         (free < takes).then(|| Waiting::PoolFull { pool: pool_name(), free, capacity, takes })
     }
 
-    fn take(&mut self, run: &Run) {
+    fn take(&mut self, world: &World, run: &Run) {
         self.active.entry(run.spec.sweep).or_default().add(run);
+        if let Some(share) = self.shares.get_mut(&world.share_of(run)) {
+            share.slots_taken += run.spec.slots;
+        }
         if let Some(room) = self.pools.get_mut(&run.spec.pool) {
             room.slots_free -= run.spec.slots;
         }
     }
 
-    fn heed(&mut self, run: &'a Run, waiting: &Waiting) {
-        let wants_only_slots = matches!(waiting, Waiting::PoolFull { .. });
-        if let Some(room) = self.pools.get_mut(&run.spec.pool)
-            && wants_only_slots
-        {
-            room.head = Some(run);
+    /// Who wants only slots is not overtaken by those who want the same ones.
+    fn heed(&mut self, world: &World, run: &'a Run, waiting: &Waiting) {
+        let head = if matches!(waiting, Waiting::PoolFull { .. }) {
+            self.pools.get_mut(&run.spec.pool).map(|room| &mut room.head)
+        } else if matches!(waiting, Waiting::QuotaUsed { .. }) {
+            self.shares.get_mut(&world.share_of(run)).map(|share| &mut share.head)
+        } else {
+            None
+        };
+        if let Some(head) = head {
+            *head = Some(run);
         }
     }
 }

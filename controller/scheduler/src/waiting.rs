@@ -14,6 +14,8 @@ pub enum Waiting {
     NoPool,
     /// It takes more slots than its pool has at all.
     NeverFits { pool: String, capacity: u32, takes: u32 },
+    /// It takes more slots than its project may use of its pool at all.
+    NeverInQuota { project: String, pool: String, slots: u32, takes: u32 },
     /// Somebody paused its sweep.
     Paused,
     /// Its sweep has used all the time on slots that it may.
@@ -28,6 +30,8 @@ pub enum Waiting {
     PoolUnreachable { pool: String, why: String },
     /// As many runs of its sweep are active as may be.
     ParallelLimit { limit: u32 },
+    /// Active runs of its project take what it may use of the pool, or leave too little of it.
+    QuotaUsed { project: String, pool: String, slots: u32, taken: u32, takes: u32 },
     /// An earlier run waits for slots in the same pool.
     Behind { name: String },
     /// It is the next one of its pool, and there is no room.
@@ -42,6 +46,12 @@ impl fmt::Display for Waiting {
             Self::NeverFits { pool, capacity, takes } => {
                 write!(to, "it takes {}, and pool {pool} has only {capacity}", slots(*takes))
             }
+            Self::NeverInQuota { project, pool, slots: quota, takes } => write!(
+                to,
+                "it takes {}, and project {project} may use only {quota} of pool {pool}; an admin raises \
+                 that by `ctl project quota`",
+                slots(*takes)
+            ),
             Self::Paused => to.write_str("its sweep is paused"),
             Self::SlotTimeUsed { limit_ms } => write!(
                 to,
@@ -66,6 +76,11 @@ impl fmt::Display for Waiting {
             Self::ParallelLimit { limit } => {
                 write!(to, "its sweep may run {limit} at a time, and as many are active")
             }
+            Self::QuotaUsed { project, pool, slots: quota, taken, takes } => write!(
+                to,
+                "project {project} uses {taken} of the {} of pool {pool} that it may, and it takes {takes}",
+                slots(*quota)
+            ),
             Self::Behind { name } => write!(to, "behind {name} in the queue"),
             Self::PoolFull { pool, free, capacity, takes } => {
                 write!(

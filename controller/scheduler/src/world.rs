@@ -10,6 +10,9 @@ pub struct SweepId(pub u128);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PoolId(pub u16);
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProjectId(pub u128);
+
 /// What the shell read and saw, in this order.
 #[derive(Clone, Debug)]
 pub struct World {
@@ -34,6 +37,8 @@ pub struct World {
     /// The sweeps of these runs.
     pub sweeps: BTreeMap<SweepId, Sweep>,
     pub pools: BTreeMap<PoolId, Pool>,
+    /// What a project may use of a pool. No entry: all of it.
+    pub quotas: BTreeMap<(ProjectId, PoolId), Quota>,
 }
 
 /// A run that must succeed first, and how far it is.
@@ -58,8 +63,18 @@ pub struct Canary {
     pub has_failed: bool,
 }
 
+/// At most so many slots of a pool are taken by active runs of a project. May be set below what is
+/// active: then nothing of the project is placed until it fits again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// Of the project, for people.
+    pub name: String,
+    pub slots: u32,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sweep {
+    pub project: ProjectId,
     /// The older of two sweeps of equal priority goes first.
     pub created_at: Time,
     /// Somebody paused it.
@@ -157,6 +172,14 @@ impl World {
     /// The shell loaded a run without its sweep.
     pub(crate) fn sweep_of(&self, run: &Run) -> Sweep {
         *self.sweeps.get(&run.spec.sweep).expect("a run is loaded with its sweep")
+    }
+
+    /// Whose slots it takes, of which pool.
+    ///
+    /// # Panics
+    /// The shell loaded a run without its sweep.
+    pub(crate) fn share_of(&self, run: &Run) -> (ProjectId, PoolId) {
+        (self.sweep_of(run).project, run.spec.pool)
     }
 
     /// It ends with the result that another run has. A result needs no slots and no pool that answers; the

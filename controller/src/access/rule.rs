@@ -2,18 +2,24 @@
 
 use std::str::FromStr;
 
+use assay_api::sweep::is_name;
 use assay_api::view::Role;
 use serde_json::{Map, Value};
+
+use super::roles::Roles;
 
 /// What the provider says of a person.
 pub type Claims = Map<String, Value>;
 
-/// `groups=ml-platform:admin`, `email=anna@example.com:editor`, or `*:viewer` for everybody it knows.
+/// `groups=ml-platform:admin`, `email=anna@example.com:editor`, or `*:viewer` for everybody it knows. After
+/// `@` the one project that it is about: `groups=nlp:editor@nlp`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// None: whoever the provider knows.
     claim: Option<(String, String)>,
     role: Role,
+    /// None: all of them.
+    project: Option<String>,
 }
 
 impl FromStr for Rule {
@@ -21,19 +27,28 @@ impl FromStr for Rule {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let expected = || {
-            format!("expected a rule such as groups=ml-platform:admin or *:viewer, found `{text}`")
+            format!(
+                "expected a rule such as groups=ml-platform:admin, groups=nlp:editor@nlp or *:viewer, found `{text}`"
+            )
         };
         // a value may hold colons, a role holds none
         let (who, role) = text.rsplit_once(':').ok_or_else(expected)?;
-        let role = role.parse()?;
+        let (role, project) = match role.split_once('@') {
+            Some((role, project)) => (role, Some(project)),
+            None => (role, None),
+        };
+        if project.is_some_and(|project| !is_name(project)) {
+            return Err(expected());
+        }
+        let (role, project) = (role.parse()?, project.map(str::to_owned));
         if who == "*" {
-            return Ok(Self { claim: None, role });
+            return Ok(Self { claim: None, role, project });
         }
         let (claim, value) = who.split_once('=').ok_or_else(expected)?;
         if claim.is_empty() || value.is_empty() {
             return Err(expected());
         }
-        Ok(Self { claim: Some((claim.to_owned(), value.to_owned())), role })
+        Ok(Self { claim: Some((claim.to_owned(), value.to_owned())), role, project })
     }
 }
 
@@ -53,10 +68,14 @@ impl Rule {
     }
 }
 
-/// The highest that any rule gives.
+/// The highest that the rules give, in all projects and in each that they name; none: no rule is about them.
 #[must_use]
-pub fn role(rules: &[Rule], claims: &Claims) -> Option<Role> {
-    rules.iter().filter(|rule| rule.matches(claims)).map(|rule| rule.role).max()
+pub fn roles(rules: &[Rule], claims: &Claims) -> Option<Roles> {
+    let mut roles = Roles::default();
+    for rule in rules.iter().filter(|rule| rule.matches(claims)) {
+        roles.add(rule.project.as_deref(), rule.role);
+    }
+    roles.highest().map(|_| roles)
 }
 
 /// What the audit log calls a person: what nobody else can be called at this provider.
@@ -85,14 +104,31 @@ mod tests {
         let rules: Vec<Rule> = ["groups=ml:platform:admin", "*:viewer", "email=a@b.c:editor"]
             .map(|rule| rule.parse().unwrap())
             .into();
-        let role = |value| role(&rules, &claims(value));
+        let role = |value| roles(&rules, &claims(value)).and_then(|roles| roles.everywhere);
         assert_eq!(role(json!({"sub": "1"})), Some(Role::Viewer));
         assert_eq!(role(json!({"groups": ["x", "ml:platform"]})), Some(Role::Admin));
         assert_eq!(role(json!({"groups": "ml:platform"})), Some(Role::Admin));
         assert_eq!(role(json!({"groups": ["ml"]})), Some(Role::Viewer));
         assert_eq!(role(json!({"email": "a@b.c", "email_verified": true})), Some(Role::Editor));
         assert_eq!(role(json!({"email": "a@b.c"})), Some(Role::Viewer), "nobody verified it");
-        assert_eq!(super::role(&rules[..1], &claims(json!({"sub": "1"}))), None);
+        assert_eq!(roles(&rules[..1], &claims(json!({"sub": "1"}))), None);
+    }
+
+    #[test]
+    fn a_rule_may_be_about_one_project() {
+        let rules: Vec<Rule> =
+            ["groups=nlp:editor@nlp", "groups=ml:viewer", "email=a@b.c:admin@nlp"]
+                .map(|rule| rule.parse().unwrap())
+                .into();
+        let roles = |value| roles(&rules, &claims(value)).unwrap();
+        let nlp = roles(json!({"groups": ["nlp"]}));
+        assert_eq!(nlp.in_project("nlp"), Some(Role::Editor));
+        assert_eq!(nlp.in_project("default"), None);
+        let both = roles(json!({"groups": ["nlp", "ml"]}));
+        assert_eq!(both.in_project("nlp"), Some(Role::Editor));
+        assert_eq!(both.in_project("default"), Some(Role::Viewer));
+        let admin = roles(json!({"email": "a@b.c", "email_verified": true}));
+        assert_eq!(admin.in_project("nlp"), Some(Role::Admin));
     }
 
     #[test]
@@ -107,7 +143,17 @@ mod tests {
 
     #[test]
     fn what_is_no_rule_is_refused() {
-        for text in ["", "admin", "groups:admin", "=x:admin", "groups=:admin", "groups=x:root"] {
+        for text in [
+            "",
+            "admin",
+            "groups:admin",
+            "*:viewer@",
+            "*:viewer@a/b",
+            "*:root@nlp",
+            "=x:admin",
+            "groups=:admin",
+            "groups=x:root",
+        ] {
             assert!(text.parse::<Rule>().is_err(), "{text}");
         }
     }

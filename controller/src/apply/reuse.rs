@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use assay_api::ProjectId;
 use assay_api::expand::{Expansion, PlannedRun};
 use assay_api::result_key::result_key;
 use assay_api::spec::RunSpec;
@@ -14,6 +15,7 @@ use crate::store::reuse;
 /// Points that are trained, if each source is what it was when it was last prepared in the pool.
 pub(super) async fn trained(
     db: &mut PgConnection,
+    project: ProjectId,
     expansion: &Expansion,
 ) -> Result<HashSet<String>, sqlx::Error> {
     if !expansion.reuse {
@@ -22,7 +24,7 @@ pub(super) async fn trained(
     let prepares = expansion.runs.iter().filter(|run| run.kind == RunKind::Prepare);
     let points: Vec<String> = prepares.map(|run| run.point.clone()).collect();
     let pool = &expansion.resources.pool;
-    let prepared = reuse::prepared(&mut *db, (&expansion.name, pool), &points).await?;
+    let prepared = reuse::prepared(&mut *db, (project, &expansion.name, pool), &points).await?;
     let prepared: HashMap<String, String> =
         prepared.into_iter().map(|data| (data.point, data.fingerprint)).collect();
     let mut keys: Vec<Option<String>> = Vec::with_capacity(expansion.runs.len());
@@ -30,7 +32,8 @@ pub(super) async fn trained(
         keys.push(key_of(run, expansion, &keys, &prepared));
     }
     let known: Vec<String> = keys.iter().flatten().cloned().collect();
-    let known: HashSet<String> = reuse::known(db, pool, &known).await?.into_iter().collect();
+    let known: HashSet<String> =
+        reuse::known(db, (project, pool), &known).await?.into_iter().collect();
     let runs = expansion.runs.iter().zip(keys);
     let trained = runs.filter(|(_, key)| key.as_ref().is_some_and(|key| known.contains(key)));
     Ok(trained.map(|(run, _)| run.point.clone()).collect())

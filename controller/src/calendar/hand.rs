@@ -9,6 +9,8 @@ use super::{clear, fire};
 use crate::app::App;
 use crate::http::Error;
 use crate::http::limits::SCHEDULES_MAX;
+use crate::project;
+use crate::store::project::Project;
 use crate::store::schedule::{self, Firing, New, Stored, What};
 
 /// Times of a schedule that are shown.
@@ -22,6 +24,7 @@ const TIMES_TOLD: usize = 3;
 /// 422: what is meant for a sweep alone is asked for, or there are as many as may be.
 pub(crate) async fn put(
     app: &App,
+    project: &Project,
     (name, timetable): (&str, &Timetable),
     request: &ApplyRequest,
     by: &str,
@@ -32,8 +35,9 @@ pub(crate) async fn put(
         )));
     }
     let mut tx = app.store.begin().await?;
-    let known = schedule::list(&mut *tx, Some(name)).await?;
-    if known.is_empty() && SCHEDULES_MAX <= schedule::count(&mut *tx).await? {
+    project::hold(&mut tx, project).await?;
+    let known = schedule::list(&mut *tx, project.project_id, Some(name)).await?;
+    if known.is_empty() && SCHEDULES_MAX <= schedule::count(&mut *tx, project.project_id).await? {
         let text =
             format!("the project has {SCHEDULES_MAX} schedules, which is the limit: remove one");
         return Err(Error::Limit(text));
@@ -41,7 +45,7 @@ pub(crate) async fn put(
     let folder = request.folder.as_deref().unwrap_or(&app.folder);
     let due_at = timetable.next(schedule::now(&mut *tx).await?);
     let new = New { name, file: &request.file, folder, timetable, due_at, by };
-    schedule::upsert(&mut *tx, new).await?;
+    schedule::upsert(&mut *tx, project.project_id, new).await?;
     kill_point(KillPoint::ApplyStoredCommitted);
     tx.commit().await?;
     kill_point(KillPoint::ApplyCommittedAnswered);
@@ -54,6 +58,7 @@ pub(crate) async fn put(
 /// The database does not answer.
 pub(crate) async fn times(
     app: &App,
+    project: &Project,
     (name, timetable): (&str, &Timetable),
 ) -> Result<(TimesView, bool), Error> {
     let mut db = app.store.db.acquire().await?;
@@ -63,17 +68,17 @@ pub(crate) async fn times(
         next.push(time);
         after = time;
     }
-    let is_known = !schedule::list(&mut *db, Some(name)).await?.is_empty();
+    let is_known = !schedule::list(&mut *db, project.project_id, Some(name)).await?.is_empty();
     Ok((TimesView { timetable: timetable.clone(), next }, is_known))
 }
 
-/// Every schedule, by name.
+/// Every schedule of a project, by name.
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn list(app: &App) -> Result<Vec<ScheduleView>, Error> {
+pub async fn list(app: &App, project: &Project) -> Result<Vec<ScheduleView>, Error> {
     let mut views = Vec::new();
-    for found in schedule::list(&app.store.db, None).await? {
+    for found in schedule::list(&app.store.db, project.project_id, None).await? {
         views.push(view(app, &found).await?);
     }
     Ok(views)
@@ -81,8 +86,8 @@ pub async fn list(app: &App) -> Result<Vec<ScheduleView>, Error> {
 
 /// # Errors
 /// 404: there is none of that name.
-pub async fn show(app: &App, name: &str) -> Result<ScheduleDetails, Error> {
-    let found = find(&app.store.db, name).await?;
+pub async fn show(app: &App, project: &Project, name: &str) -> Result<ScheduleDetails, Error> {
+    let found = find(&app.store.db, project, name).await?;
     let firings = schedule::firings(&app.store.db, found.schedule_id, FIRINGS_SHOWN).await?;
     let schedule = view(app, &found).await?;
     Ok(ScheduleDetails { schedule, file: found.file, folder: found.folder, firings })
@@ -101,33 +106,36 @@ async fn view(app: &App, found: &Stored) -> Result<ScheduleView, Error> {
     })
 }
 
-async fn find(db: impl PgExecutor<'_>, name: &str) -> Result<Stored, Error> {
-    let missing = || Error::NotFound(format!("no schedule `{name}`: `ctl schedule ls` lists them"));
+async fn find(db: impl PgExecutor<'_>, project: &Project, name: &str) -> Result<Stored, Error> {
+    let missing = || {
+        let place = project.place();
+        Error::NotFound(format!("no schedule `{name}`{place}: `ctl schedule ls` lists them"))
+    };
     if !sweep::is_name(name) {
         return Err(missing()); // Postgres would refuse some of these, and none was ever stored
     }
-    schedule::list(db, Some(name)).await?.pop().ok_or_else(missing)
+    schedule::list(db, project.project_id, Some(name)).await?.pop().ok_or_else(missing)
 }
 
 /// None of its times comes until it is resumed.
 ///
 /// # Errors
 /// 404: there is none of that name.
-pub async fn pause(app: &App, name: &str) -> Result<(), Error> {
-    set(app, name, true).await
+pub async fn pause(app: &App, project: &Project, name: &str) -> Result<(), Error> {
+    set(app, project, name, true).await
 }
 
 /// Its next time is the first from now on: what passed meanwhile is not made up for.
 ///
 /// # Errors
 /// 404: there is none of that name.
-pub async fn resume(app: &App, name: &str) -> Result<(), Error> {
-    set(app, name, false).await
+pub async fn resume(app: &App, project: &Project, name: &str) -> Result<(), Error> {
+    set(app, project, name, false).await
 }
 
-async fn set(app: &App, name: &str, is_paused: bool) -> Result<(), Error> {
+async fn set(app: &App, project: &Project, name: &str, is_paused: bool) -> Result<(), Error> {
     let mut tx = app.store.begin().await?;
-    let id = find(&mut *tx, name).await?.schedule_id;
+    let id = find(&mut *tx, project, name).await?.schedule_id;
     let Some(found) = schedule::lock(&mut *tx, id).await? else { return Ok(()) };
     if found.is_paused != is_paused {
         let due_at = found.timetable.next(found.now).filter(|_| !is_paused);
@@ -140,8 +148,8 @@ async fn set(app: &App, name: &str, is_paused: bool) -> Result<(), Error> {
 ///
 /// # Errors
 /// 404: there is none of that name.
-pub async fn remove(app: &App, name: &str) -> Result<(), Error> {
-    let found = find(&app.store.db, name).await?;
+pub async fn remove(app: &App, project: &Project, name: &str) -> Result<(), Error> {
+    let found = find(&app.store.db, project, name).await?;
     Ok(schedule::delete(&app.store.db, found.schedule_id).await?)
 }
 
@@ -150,9 +158,9 @@ pub async fn remove(app: &App, name: &str) -> Result<(), Error> {
 /// # Errors
 /// 404: there is none of that name. 409: its last sweep has not ended, unless it is to be replaced.
 /// 422: the file's errors.
-pub async fn run_now(app: &App, name: &str) -> Result<String, Error> {
+pub async fn run_now(app: &App, project: &Project, name: &str) -> Result<String, Error> {
     let mut tx = app.store.begin().await?;
-    let id = find(&mut *tx, name).await?.schedule_id;
+    let id = find(&mut *tx, project, name).await?.schedule_id;
     let gone = || Error::NotFound(format!("the schedule `{name}` is gone"));
     let found = schedule::lock(&mut *tx, id).await?.ok_or_else(gone)?;
     let open = schedule::open_sweeps(&mut *tx, id).await?;

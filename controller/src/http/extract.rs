@@ -1,6 +1,8 @@
 //! What a request holds, or the [`Problem`](assay_api::view::Problem) that says why it does not:
 //! axum's own extractors would answer in plain text.
 
+use std::convert::Infallible;
+
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
@@ -12,7 +14,9 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use super::Error;
+use super::guard::Caller;
 use super::limits::Limited;
+use crate::store::project::Project;
 
 /// A body of JSON: an answer, or a request no larger than its type may be.
 pub(super) struct Json<T>(pub(super) T);
@@ -71,6 +75,18 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
             Error::NotFound(format!("nothing is at {}: {}", parts.uri.path(), error.body_text()))
         };
         found.map(|axum::extract::Path(value)| Self(value)).map_err(why)
+    }
+}
+
+/// The project that a request is about.
+pub(super) struct InProject(pub(super) Project);
+
+impl<S: Sync> FromRequestParts<S> for InProject {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let caller = parts.extensions.get::<Caller>().expect("the guard lets nobody else pass");
+        Ok(Self(caller.project().clone()))
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use assay_api::view::{ActorView, Role, Via};
+use assay_api::view::{Role, Via};
 use assay_api::{KillPoint, kill_point};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
@@ -16,9 +16,11 @@ use tracing::{info, warn};
 use utoipa::openapi::OpenApi;
 
 use super::Error;
-use crate::access::{self, Proof};
+use super::scope::{self, Reach};
+use crate::access::{self, Actor, Proof};
 use crate::app::App;
 use crate::store::audit::{self, Asked};
+use crate::store::project::{self, Project};
 
 /// What an operation asks of whoever asks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,9 @@ pub(super) fn needs(method: &Method, operation: &str) -> Needs {
         "show_session" | "log_in" | "log_out" => Needs::Nothing,
         "list_tokens" | "list_audit" => Needs::Look(Role::Admin),
         "create_token" | "rotate_token" | "revoke_token" => Needs::Change(Role::Admin),
+        "create_project" | "delete_project" | "set_quota" | "remove_quota" => {
+            Needs::Change(Role::Admin)
+        }
         // the controller sends to where they lead, and who knows a secret can sign
         "show_webhook_secret" => Needs::Look(Role::Admin),
         "add_webhook" | "remove_webhook" | "rotate_webhook" | "enable_webhook"
@@ -46,6 +51,20 @@ pub(super) fn needs(method: &Method, operation: &str) -> Needs {
         "plan_sweep" => Needs::Look(Role::Editor),
         _ if *method == Method::GET || *method == Method::HEAD => Needs::Look(Role::Viewer),
         _ => Needs::Change(Role::Editor),
+    }
+}
+
+/// What an operation is about, by its name and path in the document.
+pub(super) fn reach(operation: &str, path: &str) -> Reach {
+    match operation {
+        "show_session" | "log_in" | "log_out" | "list_projects" | "list_pools"
+        | "last_activation" => Reach::Anywhere,
+        "create_project" | "delete_project" | "set_quota" | "remove_quota" => Reach::Everywhere,
+        "list_tokens" | "create_token" | "rotate_token" | "revoke_token" | "list_audit" => {
+            Reach::Wide
+        }
+        _ if path.contains(RUN) => Reach::Run,
+        _ => Reach::Project,
     }
 }
 
@@ -89,17 +108,30 @@ pub(super) fn operations(doc: &OpenApi) -> Vec<(Method, String, String)> {
     doc.paths.paths.iter().flat_map(of).collect()
 }
 
-/// Who asks, for handlers.
+/// Who asks, and about what, for handlers.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
-    pub(super) actor: ActorView,
+    pub(super) actor: Actor,
+    /// In the project that they ask about.
+    pub(super) role: Role,
+    /// None: no project, or all of them.
+    pub(super) scope: Option<Project>,
     proof: Option<Proof>,
 }
 
 impl Caller {
+    /// The project that they ask about.
+    ///
+    /// # Panics
+    /// The operation is not about one.
+    pub(super) fn project(&self) -> &Project {
+        self.scope.as_ref().expect("the guard has found it")
+    }
+
     /// Whether they may still ask: a stream is open for longer than a token need be valid.
     pub(super) async fn is_still_admitted(&self, app: &App) -> bool {
-        access::actor(&app.store.db, &app.access, self.proof.as_ref()).await.is_ok()
+        let actor = access::actor(&app.store.db, &app.access, self.proof.as_ref()).await;
+        actor.is_ok_and(|actor| actor.roles.in_project(&self.project().name).is_some())
     }
 
     /// As whom a remark is signed: as themselves where they are known, else as they call themselves.
@@ -124,7 +156,7 @@ pub(super) async fn guard(
     let app = guard.app.clone();
     let (mut request, body) = request.into_parts();
     let operation = guard.operation(&request.method, path.as_str()).to_owned();
-    match admit(&app, &request, &operation).await {
+    match admit(&app, &mut request, (&operation, path.as_str())).await {
         Ok((caller, audit)) => {
             // whoever logs in is nobody yet
             if let Some(caller) = caller {
@@ -150,8 +182,8 @@ pub(super) async fn guard(
 /// Who asks, and the row of the audit log if it may change something.
 async fn admit(
     app: &App,
-    request: &Parts,
-    operation: &str,
+    request: &mut Parts,
+    (operation, path): (&str, &str),
 ) -> Result<(Option<Caller>, Option<i64>), Error> {
     is_of_this_site(app, request)?;
     let (role, is_change) = match needs(&request.method, operation) {
@@ -161,17 +193,97 @@ async fn admit(
     };
     let proof = proof(app, &request.headers);
     let actor = access::actor(&app.store.db, &app.access, proof.as_ref()).await?;
-    if actor.role < role {
+    let asked = request.uri.path_and_query().map_or("", |path| path.as_str()).to_owned();
+    let named = scope::take(request)?;
+    let reach = reach(operation, path);
+    let scope = match reach {
+        Reach::Project => Some(project(app, &actor, named.as_deref()).await?),
+        Reach::Run => project_of_run(app, request, path, named.as_deref()).await?,
+        Reach::Wide if named.is_none() && actor.roles.everywhere >= Some(role) => None,
+        Reach::Wide => Some(project(app, &actor, named.as_deref()).await?),
+        Reach::Anywhere | Reach::Everywhere => None,
+    };
+    let held = match (&scope, reach) {
+        (Some(project), _) => actor.roles.in_project(&project.name),
+        (None, Reach::Everywhere) => actor.roles.everywhere,
+        (None, _) => actor.roles.highest(),
+    };
+    // a run of another project is none to whoever has no role there
+    let held = held.ok_or_else(|| match reach {
+        Reach::Run => no_such_run(),
+        Reach::Project | Reach::Wide | Reach::Anywhere | Reach::Everywhere => {
+            Error::Forbidden(format!(
+                "{} has a role in {} alone: this takes {} {role} of all projects",
+                actor.name,
+                actor.roles.places(),
+                article(role)
+            ))
+        }
+    })?;
+    if held < role {
+        let place = scope.as_ref().map(Project::place);
         return Err(Error::Forbidden(format!(
-            "{} is {} {}: this takes {} {role}",
+            "{} is {} {held}{}: this takes {} {role}",
             actor.name,
-            article(actor.role),
-            actor.role,
+            article(held),
+            place.unwrap_or_default(),
             article(role)
         )));
     }
-    let audit = if is_change { Some(ask(app, request, &actor, operation).await?) } else { None };
-    Ok((Some(Caller { actor, proof }), audit))
+    if reach == Reach::Run && scope.is_none() {
+        return Err(no_such_run());
+    }
+    let audit = if is_change {
+        let path = asked.strip_prefix("/api/v1").unwrap_or(&asked);
+        let project = scope.as_ref().map(|scope| scope.name.as_str());
+        let (actor, via) = (&actor.name, actor.via);
+        Some(ask(app, Asked { actor, via, project, action: operation, path }).await?)
+    } else {
+        None
+    };
+    Ok((Some(Caller { actor, role: held, scope, proof }), audit))
+}
+
+/// The project that a request names, or means.
+async fn project(app: &App, actor: &Actor, named: Option<&str>) -> Result<Project, Error> {
+    let Some(name) = named.or_else(|| actor.roles.implied()) else {
+        return Err(Error::Forbidden(format!(
+            "{} has a role in {} alone: name one of them (`--project`)",
+            actor.name,
+            actor.roles.places()
+        )));
+    };
+    if actor.roles.in_project(name).is_none() {
+        return Err(Error::Forbidden(format!(
+            "{} has no role in a project `{}`, but in {}",
+            actor.name,
+            name.escape_debug(),
+            actor.roles.places()
+        )));
+    }
+    crate::project::find(&app.store.db, name).await
+}
+
+fn no_such_run() -> Error {
+    Error::NotFound("no such run".to_owned())
+}
+
+/// How the document's paths name a run.
+const RUN: &str = "{run_id}";
+
+/// None: there is no such run.
+async fn project_of_run(
+    app: &App,
+    request: &Parts,
+    path: &str,
+    named: Option<&str>,
+) -> Result<Option<Project>, Error> {
+    // from the end: where routes are nested, the beginning has been cut off
+    let at = path.rsplit('/').position(|segment| segment == RUN);
+    let run = at.and_then(|at| request.uri.path().rsplit('/').nth(at)?.parse().ok());
+    let Some(run) = run else { return Ok(None) };
+    let found = project::of_run(&app.store.db, run).await?;
+    Ok(found.filter(|found| named.is_none_or(|named| found.name == named)))
 }
 
 const fn article(role: Role) -> &'static str {
@@ -181,10 +293,7 @@ const fn article(role: Role) -> &'static str {
     }
 }
 
-async fn ask(app: &App, request: &Parts, actor: &ActorView, operation: &str) -> Result<i64, Error> {
-    let path = request.uri.path_and_query().map_or("", |path| path.as_str());
-    let path = path.strip_prefix("/api/v1").unwrap_or(path);
-    let asked = Asked { actor: &actor.name, via: actor.via, action: operation, path };
+async fn ask(app: &App, asked: Asked<'_>) -> Result<i64, Error> {
     let audit = audit::insert(&app.store.db, asked).await?;
     kill_point(KillPoint::AskedHandled);
     Ok(audit)

@@ -3,7 +3,8 @@
 
 use assay_api::view::{
     ApplyRequest, ExcludeRequest, ExtendRequest, ForkRequest, LoginRequest, NoteRequest,
-    PriorityRequest, RotateRequest, SeriesQuery, TokenRequest, WebhookRequest,
+    PriorityRequest, ProjectRequest, QuotaRequest, RotateRequest, SeriesQuery, TokenRequest,
+    WebhookRequest,
 };
 use assay_api::worker::limits::REQUEST_BYTES_MAX;
 use assay_api::worker::{FinishRequest, ReportRequest, StartRequest};
@@ -35,7 +36,17 @@ impl Limited for NoteRequest {
 
 /// One number.
 impl Limited for PriorityRequest {
-    const BYTES_MAX: usize = 1 << 10;
+    const BYTES_MAX: usize = 16 << 10;
+}
+
+/// A name.
+impl Limited for ProjectRequest {
+    const BYTES_MAX: usize = 16 << 10;
+}
+
+/// One number.
+impl Limited for QuotaRequest {
+    const BYTES_MAX: usize = 16 << 10;
 }
 
 /// A name, a role and a number.
@@ -45,7 +56,7 @@ impl Limited for TokenRequest {
 
 /// One number.
 impl Limited for RotateRequest {
-    const BYTES_MAX: usize = 1 << 10;
+    const BYTES_MAX: usize = 16 << 10;
 }
 
 /// One secret.
@@ -102,5 +113,9 @@ pub(crate) const WEBHOOKS_MAX: i64 = 20;
 pub(crate) const STREAMS_MAX: usize = 100;
 /// Schedules of one project. Each that is due is looked at by itself.
 pub(crate) const SCHEDULES_MAX: i64 = 100;
+/// Each has its page, and its quotas are read at every activation.
+pub(crate) const PROJECTS_MAX: i64 = 1_000;
+/// More slots than any pool has.
+pub(crate) const QUOTA_SLOTS_MAX: u32 = 1_000_000;
 /// Sweeps of one project: the list is one page.
 pub(crate) const SWEEPS_MAX: i64 = 10_000;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use assay_api::view::{ActorView, Via};
+use assay_api::view::Via;
 use axum::Router;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -17,7 +17,7 @@ use super::Error;
 use super::extract::Query;
 use super::session::{cookie, set_cookie};
 use crate::access::provider::Provider;
-use crate::access::{self, rule};
+use crate::access::{self, Actor, rule};
 use crate::app::App;
 use crate::secret::hash;
 use crate::store::login::{self, Login};
@@ -126,12 +126,12 @@ async fn finish(
         }
     };
     let Some(name) = rule::name(&claims) else { return Ok(Failure::Provider.into_response()) };
-    let Some(role) = rule::role(provider.rules(), &claims) else {
+    let Some(roles) = rule::roles(provider.rules(), &claims) else {
         info!("{name} is known to the identity provider, and no --oidc-role gives them a role");
         return Ok(Failure::NoRole.into_response());
     };
-    let person = Owner::Person { name: name.clone(), role };
-    let actor = ActorView { name, role, via: Via::Session };
+    let person = Owner::Person { name: name.clone(), roles: roles.clone() };
+    let actor = Actor { name, roles, via: Via::Session };
     let secret = access::open(&app.store.db, (&actor, &person), "/auth/callback").await?;
     let set = AppendHeaders([
         (SET_COOKIE, cookie(&app, &secret, access::SESSION_SECONDS)),

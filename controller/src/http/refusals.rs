@@ -1,6 +1,7 @@
 //! The answers that every operation of a kind can give, written into the document: what cannot be read
 //! is refused before its handler is asked.
 
+use super::scope;
 use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
 
@@ -34,7 +35,7 @@ fn add_to(operation: &mut Operation, of_people: bool) {
             ("403", "Whoever asks may not, or a page of another site makes them ask"),
         ]);
     }
-    if names(ParameterIn::Path) {
+    if names(ParameterIn::Path) || scope::is_named_by(operation) {
         refusals.push(("404", "Nothing of that name"));
     }
     if names(ParameterIn::Query) {

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::{Json, Path};
+use super::extract::{InProject, Json, Path};
 use super::guard::Caller;
 use super::{Error, sweeps};
 use crate::app::App;
@@ -107,9 +107,10 @@ async fn untag_run(
     responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
 async fn tag_sweep(
     State(app): State<App>,
+    InProject(project): InProject,
     Path((name, tag)): Path<(String, String)>,
 ) -> Result<StatusCode, Error> {
-    remark::tag_sweep(&app, sweeps::find(&app, &name).await?, &tag).await?;
+    remark::tag_sweep(&app, sweeps::find(&app, &project, &name).await?, &tag).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -119,9 +120,10 @@ async fn tag_sweep(
     responses((status = 204), (status = 404, body = Problem), (status = 422, body = Problem)))]
 async fn untag_sweep(
     State(app): State<App>,
+    InProject(project): InProject,
     Path((name, tag)): Path<(String, String)>,
 ) -> Result<StatusCode, Error> {
-    remark::untag_sweep(&app, sweeps::find(&app, &name).await?, &tag).await?;
+    remark::untag_sweep(&app, sweeps::find(&app, &project, &name).await?, &tag).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -144,11 +146,12 @@ async fn prioritize_run(
     request_body = PriorityRequest, responses((status = 202), (status = 404, body = Problem)))]
 async fn prioritize_sweep(
     State(app): State<App>,
+    InProject(project): InProject,
     Path(name): Path<String>,
     Json(PriorityRequest { priority }): Json<PriorityRequest>,
 ) -> Result<StatusCode, Error> {
     check(priority)?;
-    intent::prioritize_sweep(&app, sweeps::find(&app, &name).await?, priority).await?;
+    intent::prioritize_sweep(&app, sweeps::find(&app, &project, &name).await?, priority).await?;
     Ok(StatusCode::ACCEPTED)
 }
 

@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Error;
-use super::extract::{Json, Path};
+use super::extract::{InProject, Json, Path};
 use super::guard::Detail;
 use crate::app::App;
 use crate::calendar;
@@ -22,11 +22,14 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(resume))
 }
 
-/// Every schedule, by name.
+/// Every schedule of the project, by name.
 #[utoipa::path(get, operation_id = "list_schedules", path = "/schedules", tag = "schedules",
     responses((status = 200, body = [ScheduleView])))]
-async fn list(State(app): State<App>) -> Result<Json<Vec<ScheduleView>>, Error> {
-    Ok(Json(calendar::list(&app).await?))
+async fn list(
+    State(app): State<App>,
+    InProject(project): InProject,
+) -> Result<Json<Vec<ScheduleView>>, Error> {
+    Ok(Json(calendar::list(&app, &project).await?))
 }
 
 /// A schedule with its file, and what became of its last hundred times.
@@ -35,9 +38,10 @@ async fn list(State(app): State<App>) -> Result<Json<Vec<ScheduleView>>, Error> 
     responses((status = 200, body = ScheduleDetails), (status = 404, body = Problem)))]
 async fn show(
     State(app): State<App>,
+    InProject(project): InProject,
     Path(name): Path<String>,
 ) -> Result<Json<ScheduleDetails>, Error> {
-    Ok(Json(calendar::show(&app, &name).await?))
+    Ok(Json(calendar::show(&app, &project, &name).await?))
 }
 
 /// Applies its file now, whatever its times are. Returns the name of the sweep.
@@ -46,9 +50,10 @@ async fn show(
     responses((status = 201, body = String, content_type = "application/json"), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
 async fn run(
     State(app): State<App>,
+    InProject(project): InProject,
     Path(name): Path<String>,
 ) -> Result<(StatusCode, Extension<Detail>, Json<String>), Error> {
-    let sweep = calendar::run_now(&app, &name).await?;
+    let sweep = calendar::run_now(&app, &project, &name).await?;
     Ok((StatusCode::CREATED, Extension(Detail(sweep.clone())), Json(sweep)))
 }
 
@@ -56,8 +61,12 @@ async fn run(
 #[utoipa::path(post, operation_id = "pause_schedule", path = "/schedules/{name}/pause", tag = "schedules",
     params(("name" = String, Path, description = "name of the schedule")),
     responses((status = 204), (status = 404, body = Problem)))]
-async fn pause(State(app): State<App>, Path(name): Path<String>) -> Result<StatusCode, Error> {
-    calendar::pause(&app, &name).await?;
+async fn pause(
+    State(app): State<App>,
+    InProject(project): InProject,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Error> {
+    calendar::pause(&app, &project, &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -65,8 +74,12 @@ async fn pause(State(app): State<App>, Path(name): Path<String>) -> Result<Statu
 #[utoipa::path(post, operation_id = "resume_schedule", path = "/schedules/{name}/resume", tag = "schedules",
     params(("name" = String, Path, description = "name of the schedule")),
     responses((status = 204), (status = 404, body = Problem)))]
-async fn resume(State(app): State<App>, Path(name): Path<String>) -> Result<StatusCode, Error> {
-    calendar::resume(&app, &name).await?;
+async fn resume(
+    State(app): State<App>,
+    InProject(project): InProject,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Error> {
+    calendar::resume(&app, &project, &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -74,7 +87,11 @@ async fn resume(State(app): State<App>, Path(name): Path<String>) -> Result<Stat
 #[utoipa::path(delete, operation_id = "remove_schedule", path = "/schedules/{name}", tag = "schedules",
     params(("name" = String, Path, description = "name of the schedule")),
     responses((status = 204), (status = 404, body = Problem)))]
-async fn remove(State(app): State<App>, Path(name): Path<String>) -> Result<StatusCode, Error> {
-    calendar::remove(&app, &name).await?;
+async fn remove(
+    State(app): State<App>,
+    InProject(project): InProject,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Error> {
+    calendar::remove(&app, &project, &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }

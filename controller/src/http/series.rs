@@ -6,7 +6,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Error;
-use super::extract::Json;
+use super::extract::{InProject, Json};
 use super::limits::{QUERY_BUCKETS_MAX, QUERY_NAMES_MAX, QUERY_RUNS_MAX, QUERY_SERIES_MAX};
 use crate::app::App;
 use crate::metrics;
@@ -15,15 +15,16 @@ pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(query))
 }
 
-/// Points of many runs and series, downsampled.
+/// Points of many runs and series of a project, downsampled.
 #[utoipa::path(post, operation_id = "query_series", path = "/series/query", tag = "series", request_body = SeriesQuery,
     responses((status = 200, body = SeriesAnswer), (status = 422, body = Problem)))]
 async fn query(
     State(app): State<App>,
+    InProject(project): InProject,
     Json(query): Json<SeriesQuery>,
 ) -> Result<Json<SeriesAnswer>, Error> {
     check(&query)?;
-    Ok(Json(metrics::query(&app, &query).await?))
+    Ok(Json(metrics::query(&app, project.project_id, &query).await?))
 }
 
 fn check(query: &SeriesQuery) -> Result<(), Error> {

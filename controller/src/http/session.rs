@@ -1,6 +1,6 @@
 //! Browsers log in: with a token, which they hold no longer than it takes.
 
-use assay_api::view::{ActorView, LoginRequest, Problem, SessionView};
+use assay_api::view::{ActorView, LoginRequest, Problem, ProjectRole, SessionView};
 use axum::extract::State;
 use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, StatusCode};
@@ -31,7 +31,22 @@ async fn show(State(app): State<App>, headers: HeaderMap) -> Result<Json<Session
         Err(error) => return Err(error),
     };
     let provider = app.provider.as_ref().map(|provider| provider.name().to_owned());
-    Ok(Json(SessionView { actor, provider }))
+    let Some(actor) = actor else {
+        return Ok(Json(SessionView {
+            actor: None,
+            provider,
+            projects: Vec::new(),
+            project: None,
+        }));
+    };
+    let names = store::project::names(&app.store.db).await?.into_iter();
+    let role = |project: String| {
+        let role = actor.roles.in_project(&project)?;
+        Some(ProjectRole { project, role })
+    };
+    let projects = names.filter_map(role).collect();
+    let project = actor.roles.implied().map(str::to_owned);
+    Ok(Json(SessionView { actor: actor.view(), provider, projects, project }))
 }
 
 /// Opens a session: the answer sets a cookie that no script can read.
@@ -42,7 +57,7 @@ async fn log_in(
     Json(asked): Json<LoginRequest>,
 ) -> Result<impl IntoResponse, Error> {
     let (secret, actor) = access::log_in(&app.store.db, &asked.token).await?;
-    Ok((AppendHeaders([(SET_COOKIE, cookie(&app, &secret, SESSION_SECONDS))]), Json(actor)))
+    Ok((AppendHeaders([(SET_COOKIE, cookie(&app, &secret, SESSION_SECONDS))]), Json(actor.view())))
 }
 
 /// Ends the session, here and in the database.

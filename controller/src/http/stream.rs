@@ -17,7 +17,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::{Path, Query};
+use super::extract::{InProject, Path, Query};
 use super::guard::Caller;
 use super::limits::STREAMS_MAX;
 use super::{Error, sweeps};
@@ -49,12 +49,13 @@ struct From {
         (status = 404, body = Problem), (status = 429, body = Problem)))]
 async fn stream(
     State(app): State<App>,
+    InProject(project): InProject,
     Path(name): Path<String>,
     Query(from): Query<From>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Error> {
-    let sweep = sweeps::find(&app, &name).await?;
+    let sweep = sweeps::find(&app, &project, &name).await?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let cursor = last.or(from.cursor).unwrap_or(0);
     let place = app.streams.clone().try_acquire_owned().map_err(|_| {

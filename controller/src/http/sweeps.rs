@@ -17,10 +17,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Error;
-use super::extract::{Json, Path, Query};
+use super::extract::{InProject, Json, Path, Query};
 use super::guard::{Caller, Detail};
 use crate::app::App;
 use crate::deletion::{self, Open};
+use crate::store::project::Project;
 use crate::store::{self, view};
 use crate::{apply, intent, metrics};
 
@@ -39,18 +40,28 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(delete))
 }
 
-/// Every sweep, newest first.
+/// Every sweep of the project, newest first.
 #[utoipa::path(get, operation_id = "list_sweeps", path = "/sweeps", tag = "sweeps", responses((status = 200, body = [SweepSummary])))]
-async fn list(State(app): State<App>) -> Result<Json<Vec<SweepSummary>>, Error> {
-    Ok(Json(view::sweeps(&mut *app.store.db.acquire().await?, view::Which::All).await?))
+async fn list(
+    State(app): State<App>,
+    InProject(project): InProject,
+) -> Result<Json<Vec<SweepSummary>>, Error> {
+    Ok(Json(
+        view::sweeps(&mut *app.store.db.acquire().await?, view::Which::Of(project.project_id))
+            .await?,
+    ))
 }
 
 /// One sweep with all its runs, and the cursor of the changes that follow.
 #[utoipa::path(get, operation_id = "show_sweep", path = "/sweeps/{name}", tag = "sweeps",
     params(("name" = String, Path, description = "name of the sweep")),
     responses((status = 200, body = SweepView), (status = 404, body = Problem)))]
-async fn show(State(app): State<App>, Path(name): Path<String>) -> Result<Json<SweepView>, Error> {
-    let sweep = find(&app, &name).await?;
+async fn show(
+    State(app): State<App>,
+    InProject(project): InProject,
+    Path(name): Path<String>,
+) -> Result<Json<SweepView>, Error> {
+    let sweep = find(&app, &project, &name).await?;
     Ok(Json(read(&app, sweep).await?))
 }
 
@@ -68,13 +79,14 @@ struct EqualQuery {
     responses((status = 200, body = EqualTokens), (status = 404, body = Problem)))]
 async fn equal(
     State(app): State<App>,
+    InProject(project): InProject,
     Path(name): Path<String>,
     Query(at): Query<EqualQuery>,
 ) -> Result<Json<EqualTokens>, Error> {
     if let Some(tokens) = at.tokens.filter(|tokens| COUNT_MAX < *tokens) {
         return Err(Error::Limit(format!("`tokens` is {tokens}; the limit is {COUNT_MAX}")));
     }
-    let sweep = find(&app, &name).await?;
+    let sweep = find(&app, &project, &name).await?;
     Ok(Json(metrics::at_equal_tokens(&app, sweep, at.tokens).await?))
 }
 
@@ -83,9 +95,10 @@ async fn equal(
     responses((status = 200, body = PlanView), (status = 422, body = Problem)))]
 async fn plan(
     State(app): State<App>,
+    InProject(project): InProject,
     Json(request): Json<ApplyRequest>,
 ) -> Result<Json<PlanView>, Error> {
-    Ok(Json(apply::plan(&app, &request).await?))
+    Ok(Json(apply::plan(&app, &project, &request).await?))
 }
 
 /// Stores the sweep's runs, in one transaction. Twice does nothing the second time. A file with a
@@ -97,7 +110,7 @@ async fn apply_file(
     Extension(caller): Extension<Caller>,
     Json(request): Json<ApplyRequest>,
 ) -> Result<(Extension<Detail>, Json<ApplyAnswer>), Error> {
-    let answer = apply::apply(&app, &request, &caller.actor.name).await?;
+    let answer = apply::apply(&app, caller.project(), &request, &caller.actor.name).await?;
     Ok((Extension(detail(&answer)), Json(answer)))
 }
 
@@ -115,11 +128,12 @@ struct PauseQuery {
     responses((status = 202), (status = 404, body = Problem)))]
 async fn pause(
     State(app): State<App>,
+    InProject(project): InProject,
     Path(name): Path<String>,
     Query(how): Query<PauseQuery>,
 ) -> Result<StatusCode, Error> {
     let pause = if how.now { Pause::Running } else { Pause::Placing };
-    store::sweep::pause(&app.store.db, find(&app, &name).await?, Some(pause)).await?;
+    store::sweep::pause(&app.store.db, find(&app, &project, &name).await?, Some(pause)).await?;
     app.wake().await?;
     Ok(StatusCode::ACCEPTED)
 }
@@ -128,8 +142,12 @@ async fn pause(
 #[utoipa::path(post, operation_id = "resume_sweep", path = "/sweeps/{name}/resume", tag = "sweeps",
     params(("name" = String, Path, description = "name of the sweep")),
     responses((status = 202), (status = 404, body = Problem)))]
-async fn resume(State(app): State<App>, Path(name): Path<String>) -> Result<StatusCode, Error> {
-    intent::resume_sweep(&app, find(&app, &name).await?).await?;
+async fn resume(
+    State(app): State<App>,
+    InProject(project): InProject,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Error> {
+    intent::resume_sweep(&app, find(&app, &project, &name).await?).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -137,8 +155,12 @@ async fn resume(State(app): State<App>, Path(name): Path<String>) -> Result<Stat
 #[utoipa::path(post, operation_id = "cancel_sweep", path = "/sweeps/{name}/cancel", tag = "sweeps",
     params(("name" = String, Path, description = "name of the sweep")),
     responses((status = 202), (status = 404, body = Problem)))]
-async fn cancel(State(app): State<App>, Path(name): Path<String>) -> Result<StatusCode, Error> {
-    intent::cancel_sweep(&app, find(&app, &name).await?).await?;
+async fn cancel(
+    State(app): State<App>,
+    InProject(project): InProject,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Error> {
+    intent::cancel_sweep(&app, find(&app, &project, &name).await?).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -148,10 +170,11 @@ async fn cancel(State(app): State<App>, Path(name): Path<String>) -> Result<Stat
     responses((status = 201, body = ApplyAnswer), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
 async fn fork(
     State(app): State<App>,
+    InProject(project): InProject,
     Path(name): Path<String>,
     Json(asked): Json<ForkRequest>,
 ) -> Result<(StatusCode, Extension<Detail>, Json<ApplyAnswer>), Error> {
-    let answer = apply::fork(&app, find(&app, &name).await?, &asked).await?;
+    let answer = apply::fork(&app, &project, find(&app, &project, &name).await?, &asked).await?;
     Ok((StatusCode::CREATED, Extension(detail(&answer)), Json(answer)))
 }
 
@@ -161,9 +184,10 @@ async fn fork(
     responses((status = 200, body = DeletionView), (status = 404, body = Problem)))]
 async fn show_deletion(
     State(app): State<App>,
+    InProject(project): InProject,
     Path(name): Path<String>,
 ) -> Result<Json<DeletionView>, Error> {
-    Ok(Json(deletion::show(&app, find(&app, &name).await?).await?))
+    Ok(Json(deletion::show(&app, find(&app, &project, &name).await?).await?))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -180,11 +204,12 @@ struct DeleteQuery {
     responses((status = 202, body = DeletionView), (status = 404, body = Problem), (status = 409, body = Problem)))]
 async fn delete(
     State(app): State<App>,
+    InProject(project): InProject,
     Path(name): Path<String>,
     Query(how): Query<DeleteQuery>,
 ) -> Result<(StatusCode, Json<DeletionView>), Error> {
     let open = if how.cancel { Open::Cancel } else { Open::Refuse };
-    let view = deletion::delete(&app, find(&app, &name).await?, open).await?;
+    let view = deletion::delete(&app, find(&app, &project, &name).await?, open).await?;
     Ok((StatusCode::ACCEPTED, Json(view)))
 }
 
@@ -197,12 +222,15 @@ fn detail(answer: &ApplyAnswer) -> Detail {
     Detail(format!("{}: {} runs added, {} kept", plan.sweep, plan.added, plan.kept))
 }
 
-pub(super) async fn find(app: &App, name: &str) -> Result<SweepId, Error> {
-    let missing = || Error::NotFound(format!("no sweep `{name}`: `ctl sweep ls` lists them"));
+pub(super) async fn find(app: &App, project: &Project, name: &str) -> Result<SweepId, Error> {
+    let missing = || {
+        let place = project.place();
+        Error::NotFound(format!("no sweep `{name}`{place}: `ctl sweep ls` lists them"))
+    };
     if !sweep::is_sweep_name(name) {
         return Err(missing()); // Postgres would refuse some of these, and none was ever stored
     }
-    store::sweep::find(&app.store.db, name).await?.ok_or_else(missing)
+    store::sweep::find(&app.store.db, project.project_id, name).await?.ok_or_else(missing)
 }
 
 async fn read(app: &App, sweep: SweepId) -> Result<SweepView, Error> {

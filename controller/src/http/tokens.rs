@@ -16,6 +16,7 @@ use super::limits::AUDIT_ROWS_MAX;
 use crate::access;
 use crate::app::App;
 use crate::store;
+use crate::store::project::Project;
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -28,8 +29,11 @@ pub(super) fn router() -> OpenApiRouter<App> {
 /// Every token, without its secret; those that are valid first.
 #[utoipa::path(get, operation_id = "list_tokens", path = "/tokens", tag = "access",
     responses((status = 200, body = [TokenView])))]
-async fn list(State(app): State<App>) -> Result<Json<Vec<TokenView>>, Error> {
-    Ok(Json(access::tokens(&app.store.db).await?))
+async fn list(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<Vec<TokenView>>, Error> {
+    Ok(Json(access::tokens(&app.store.db, caller.scope.as_ref()).await?))
 }
 
 /// Makes a token. Its secret is shown this once.
@@ -40,8 +44,10 @@ async fn create(
     Extension(caller): Extension<Caller>,
     Json(asked): Json<TokenRequest>,
 ) -> Result<(StatusCode, Extension<Detail>, Json<TokenSecret>), Error> {
-    let made = access::create(&app.store.db, &asked, &caller.actor.name).await?;
-    let detail = Detail(format!("token {}, {}", made.token.name, made.token.role));
+    let made =
+        access::create(&app.store.db, caller.scope.as_ref(), &asked, &caller.actor.name).await?;
+    let place = caller.scope.as_ref().map(Project::place).unwrap_or_default();
+    let detail = Detail(format!("token {}, {}{}", made.token.name, made.token.role, place));
     Ok((StatusCode::CREATED, Extension(detail), Json(made)))
 }
 
@@ -51,18 +57,23 @@ async fn create(
     responses((status = 200, body = TokenSecret)))]
 async fn rotate(
     State(app): State<App>,
+    Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
     Json(RotateRequest { grace_s }): Json<RotateRequest>,
 ) -> Result<Json<TokenSecret>, Error> {
-    Ok(Json(access::rotate(&app.store.db, &name, grace_s).await?))
+    Ok(Json(access::rotate(&app.store.db, caller.scope.as_ref(), &name, grace_s).await?))
 }
 
 /// Takes a token back, and ends the sessions that were opened with it.
 #[utoipa::path(delete, operation_id = "revoke_token", path = "/tokens/{name}", tag = "access",
     params(("name" = String, Path, description = "name of the token")),
     responses((status = 204)))]
-async fn revoke(State(app): State<App>, Path(name): Path<String>) -> Result<StatusCode, Error> {
-    access::revoke(&app.store.db, &name).await?;
+async fn revoke(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Error> {
+    access::revoke(&app.store.db, caller.scope.as_ref(), &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -78,12 +89,18 @@ struct Page {
 /// Who asked for what that may have changed something, the newest first.
 #[utoipa::path(get, operation_id = "list_audit", path = "/audit", tag = "access", params(Page),
     responses((status = 200, body = AuditPage)))]
-async fn audit(State(app): State<App>, Query(page): Query<Page>) -> Result<Json<AuditPage>, Error> {
+async fn audit(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Query(page): Query<Page>,
+) -> Result<Json<AuditPage>, Error> {
     let limit = page.limit.unwrap_or(100);
     if !(1..=AUDIT_ROWS_MAX).contains(&limit) {
         return Err(Error::Limit(format!("`limit` is {limit}; it must be 1 to {AUDIT_ROWS_MAX}")));
     }
-    let rows = store::audit::page(&app.store.db, page.before, limit.into()).await?;
+    let rows =
+        store::audit::page(&app.store.db, caller.scope.as_ref(), (page.before, limit.into()))
+            .await?;
     let is_whole = rows.len() == usize::try_from(limit).expect("32 bits fit");
     let before = rows.last().filter(|_| is_whole).map(|row| row.audit_id);
     Ok(Json(AuditPage { rows, before }))

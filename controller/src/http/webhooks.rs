@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Error;
-use super::extract::{Json, Path, Query};
+use super::extract::{InProject, Json, Path, Query};
 use super::guard::{Caller, Detail};
 use super::limits::DELIVERIES_MAX;
 use crate::app::App;
@@ -31,14 +31,14 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(repeat))
 }
 
-/// Every webhook, by name, without its secret.
+/// Every webhook of the project, by name, without its secret.
 #[utoipa::path(get, operation_id = "list_webhooks", path = "/webhooks", tag = "webhooks",
     responses((status = 200, body = [WebhookView])))]
 async fn list(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<Vec<WebhookView>>, Error> {
-    Ok(Json(webhook::list(&app, caller.actor.role).await?))
+    Ok(Json(webhook::list(&app, caller.project(), caller.role).await?))
 }
 
 /// Adds a webhook: what happens from now on is told to it.
@@ -49,7 +49,7 @@ async fn add(
     Extension(caller): Extension<Caller>,
     Json(asked): Json<WebhookRequest>,
 ) -> Result<(StatusCode, Extension<Detail>, Json<WebhookSecret>), Error> {
-    let added = webhook::add(&app, &asked, &caller.actor.name).await?;
+    let added = webhook::add(&app, caller.project(), &asked, &caller.actor.name).await?;
     let WebhookView { name, url, .. } = &added.webhook;
     let detail = Detail(format!("webhook {name} to {}", webhook::origin(url)));
     Ok((StatusCode::CREATED, Extension(detail), Json(added)))
@@ -59,8 +59,12 @@ async fn add(
 #[utoipa::path(delete, operation_id = "remove_webhook", path = "/webhooks/{name}", tag = "webhooks",
     params(("name" = String, Path, description = "name of the webhook")),
     responses((status = 204)))]
-async fn remove(State(app): State<App>, Path(name): Path<String>) -> Result<StatusCode, Error> {
-    webhook::remove(&app, &name).await?;
+async fn remove(
+    State(app): State<App>,
+    InProject(project): InProject,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Error> {
+    webhook::remove(&app, &project, &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -70,9 +74,10 @@ async fn remove(State(app): State<App>, Path(name): Path<String>) -> Result<Stat
     responses((status = 200, body = WebhookSecret)))]
 async fn secret(
     State(app): State<App>,
+    InProject(project): InProject,
     Path(name): Path<String>,
 ) -> Result<Json<WebhookSecret>, Error> {
-    Ok(Json(webhook::secret(&app, &name).await?))
+    Ok(Json(webhook::secret(&app, &project, &name).await?))
 }
 
 /// Signs with another secret from now on.
@@ -81,17 +86,22 @@ async fn secret(
     responses((status = 200, body = WebhookSecret)))]
 async fn rotate(
     State(app): State<App>,
+    InProject(project): InProject,
     Path(name): Path<String>,
 ) -> Result<Json<WebhookSecret>, Error> {
-    Ok(Json(webhook::rotate(&app, &name).await?))
+    Ok(Json(webhook::rotate(&app, &project, &name).await?))
 }
 
 /// Tells it of what happens from now on, and of what waited.
 #[utoipa::path(post, operation_id = "enable_webhook", path = "/webhooks/{name}/enable", tag = "webhooks",
     params(("name" = String, Path, description = "name of the webhook")),
     responses((status = 204)))]
-async fn enable(State(app): State<App>, Path(name): Path<String>) -> Result<StatusCode, Error> {
-    webhook::enable(&app, &name, true).await?;
+async fn enable(
+    State(app): State<App>,
+    InProject(project): InProject,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Error> {
+    webhook::enable(&app, &project, &name, true).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -99,8 +109,12 @@ async fn enable(State(app): State<App>, Path(name): Path<String>) -> Result<Stat
 #[utoipa::path(post, operation_id = "disable_webhook", path = "/webhooks/{name}/disable", tag = "webhooks",
     params(("name" = String, Path, description = "name of the webhook")),
     responses((status = 204)))]
-async fn disable(State(app): State<App>, Path(name): Path<String>) -> Result<StatusCode, Error> {
-    webhook::enable(&app, &name, false).await?;
+async fn disable(
+    State(app): State<App>,
+    InProject(project): InProject,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Error> {
+    webhook::enable(&app, &project, &name, false).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -110,9 +124,10 @@ async fn disable(State(app): State<App>, Path(name): Path<String>) -> Result<Sta
     responses((status = 202, body = DeliveryView), (status = 409, body = Problem)))]
 async fn test(
     State(app): State<App>,
+    InProject(project): InProject,
     Path(name): Path<String>,
 ) -> Result<(StatusCode, Json<DeliveryView>), Error> {
-    Ok((StatusCode::ACCEPTED, Json(webhook::test(&app, &name).await?)))
+    Ok((StatusCode::ACCEPTED, Json(webhook::test(&app, &project, &name).await?)))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -130,6 +145,7 @@ struct Page {
     responses((status = 200, body = DeliveryPage)))]
 async fn deliveries(
     State(app): State<App>,
+    InProject(project): InProject,
     Path(name): Path<String>,
     Query(page): Query<Page>,
 ) -> Result<Json<DeliveryPage>, Error> {
@@ -137,7 +153,7 @@ async fn deliveries(
     if !(1..=DELIVERIES_MAX).contains(&limit) {
         return Err(Error::Limit(format!("`limit` is {limit}; it must be 1 to {DELIVERIES_MAX}")));
     }
-    Ok(Json(webhook::deliveries(&app, &name, (page.before, limit)).await?))
+    Ok(Json(webhook::deliveries(&app, &project, &name, (page.before, limit)).await?))
 }
 
 /// Sends a delivery again, with the same id.
@@ -146,7 +162,8 @@ async fn deliveries(
     responses((status = 202, body = DeliveryView)))]
 async fn repeat(
     State(app): State<App>,
+    InProject(project): InProject,
     Path(delivery): Path<i64>,
 ) -> Result<(StatusCode, Json<DeliveryView>), Error> {
-    Ok((StatusCode::ACCEPTED, Json(webhook::repeat(&app, delivery).await?)))
+    Ok((StatusCode::ACCEPTED, Json(webhook::repeat(&app, &project, delivery).await?)))
 }

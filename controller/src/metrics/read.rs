@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use assay_api::SweepId;
 use assay_api::view::{SeriesAnswer, SeriesPoints, SeriesQuery};
+use assay_api::{ProjectId, SweepId};
 use assay_series::{
     Bucket, Buckets, Chunk, Piece, Points, downsample, draw, merge, narrower, unpack_buckets,
     width_for,
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::store::report::{self, Batch, Pick};
 use crate::store::series::{self, Standing};
-use crate::store::{chunk, rollup, snapshot};
+use crate::store::{chunk, rollup, run, snapshot};
 
 /// A busy sweep sends the tail of each series; whoever missed more starts over.
 const STREAM_BUCKETS: usize = 1000;
@@ -30,15 +30,20 @@ struct Wanted {
     tail: Points,
 }
 
-/// Points of many series at once.
+/// Points of many series of a project at once.
 ///
 /// # Errors
 /// The database does not answer, or what it holds is damaged.
-pub async fn query(app: &App, query: &SeriesQuery) -> anyhow::Result<SeriesAnswer> {
+pub async fn query(
+    app: &App,
+    project: ProjectId,
+    query: &SeriesQuery,
+) -> anyhow::Result<SeriesAnswer> {
     let runs: Vec<Uuid> = query.runs.iter().map(|run| run.0).collect();
     let limit = usize::try_from(query.buckets)?;
     // a fold between two statements would be read twice or not at all
     let mut tx = snapshot(&app.store.db).await?;
+    let runs = run::in_project(&mut *tx, project, &runs).await?;
     let found = series::shown(&mut *tx, &runs, &query.names).await?;
     let tails = tails(&mut tx, &found).await?;
     let (from, to) = (query.from.unwrap_or(0), query.to.unwrap_or(u64::MAX));

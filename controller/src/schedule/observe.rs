@@ -57,6 +57,7 @@ pub(super) fn world_of(app: &App, rows: &Rows, sights: &Sights, reports_since: T
         reusable: rows.originals.keys().copied().collect(),
         sweeps,
         pools: pools.collect(),
+        quotas: rows.quotas.clone(),
     }
 }
 

@@ -5,11 +5,14 @@ use std::time::Duration;
 use assay_api::view::{AuditRow, Via};
 use sqlx::PgExecutor;
 
+use super::project::Project;
+
 /// Written before the request is looked at.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
     pub actor: &'a str,
     pub via: Via,
+    pub project: Option<&'a str>,
     pub action: &'a str,
     pub path: &'a str,
 }
@@ -18,11 +21,12 @@ pub struct Asked<'a> {
 /// The database does not answer.
 pub async fn insert(db: impl PgExecutor<'_>, asked: Asked<'_>) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(
-        "insert into audit (actor, via, action, path) values ($1, $2, $3, $4) returning audit_id",
+        "insert into audit (actor, via, action, path, project) values ($1, $2, $3, $4, $5) returning audit_id",
         asked.actor,
         word(asked.via),
         asked.action,
         asked.path,
+        asked.project,
     )
     .fetch_one(db)
     .await
@@ -46,20 +50,22 @@ pub async fn answered(
     Ok(())
 }
 
-/// The newest first, from before a row on.
+/// Of a project, or all; the newest first, from before a row on.
 ///
 /// # Errors
 /// The database does not answer.
 pub async fn page(
     db: impl PgExecutor<'_>,
-    before: Option<i64>,
-    limit: i64,
+    project: Option<&Project>,
+    (before, limit): (Option<i64>, i64),
 ) -> Result<Vec<AuditRow>, sqlx::Error> {
     let rows = sqlx::query!(
-        "select audit_id, at, actor, via, action, path, status, detail from audit
-         where $1::bigint is null or audit_id < $1 order by audit_id desc limit $2",
+        "select audit_id, at, actor, via, project, action, path, status, detail from audit
+         where ($1::bigint is null or audit_id < $1) and ($3::text is null or project = $3)
+         order by audit_id desc limit $2",
         before,
         limit,
+        project.map(|project| project.name.as_str()),
     )
     .fetch_all(db)
     .await?;
@@ -68,6 +74,7 @@ pub async fn page(
         at: row.at,
         actor: row.actor,
         via: via(&row.via),
+        project: row.project,
         action: row.action,
         path: row.path,
         status: row.status.map(i16::cast_unsigned),

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use assay_api::ProjectId;
 use assay_api::view::{DeliveryState, DeliveryView, WebhookData, WebhookEvent};
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::sweep::DEFAULT_PROJECT;
 use super::webhook::event;
 
 /// One try at a delivery.
@@ -154,16 +154,16 @@ fn state(word: &str) -> DeliveryState {
 /// The database does not answer.
 pub async fn page(
     db: impl PgExecutor<'_>,
-    webhook: &str,
+    (project, webhook): (ProjectId, &str),
     (before, limit): (Option<i64>, i64),
 ) -> Result<Vec<DeliveryView>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Row,
         "select delivery_id, message_id, event, about, state, tries, status, error, d.created_at, tried_at, next_at
-         from delivery d join webhook w using (webhook_id) join project p using (project_id)
-         where p.name = $1 and w.name = $2 and ($3::bigint is null or delivery_id < $3)
+         from delivery d join webhook w using (webhook_id)
+         where project_id = $1 and w.name = $2 and ($3::bigint is null or delivery_id < $3)
          order by delivery_id desc limit $4",
-        DEFAULT_PROJECT,
+        project.0,
         webhook,
         before,
         limit,
@@ -173,19 +173,21 @@ pub async fn page(
     Ok(rows.into_iter().map(DeliveryView::from).collect())
 }
 
-/// It is due at once, and has all its tries again. None: there is no such delivery.
+/// It is due at once, and has all its tries again. None: the project has no such delivery.
 ///
 /// # Errors
 /// The database does not answer.
 pub async fn repeat(
     db: impl PgExecutor<'_>,
+    project: ProjectId,
     delivery: i64,
 ) -> Result<Option<DeliveryView>, sqlx::Error> {
     let row = sqlx::query_as!(
         Row,
-        "update delivery set state = 'waiting', next_at = now(), tries_before = tries
-         where delivery_id = $1
-         returning delivery_id, message_id, event, about, state, tries, status, error, created_at, tried_at, next_at",
+        "update delivery d set state = 'waiting', next_at = now(), tries_before = tries
+         from webhook w where w.webhook_id = d.webhook_id and w.project_id = $1 and delivery_id = $2
+         returning delivery_id, message_id, event, about, state, tries, status, error, d.created_at, tried_at, next_at",
+        project.0,
         delivery,
     )
     .fetch_optional(db)

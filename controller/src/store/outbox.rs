@@ -3,11 +3,9 @@
 //! One statement tells of everything that a transaction ended: of 10,000 runs, a statement for each
 //! would look at all the rows before it again.
 
-use assay_api::SweepId;
+use assay_api::{ProjectId, SweepId};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
-
-use super::sweep::DEFAULT_PROJECT;
 
 /// Tells of the runs of these sweeps that ended in this transaction, and of the sweeps that ended with
 /// them. Whoever ends runs asks for it last: until the transaction ends, no other run of these sweeps
@@ -41,7 +39,7 @@ async fn runs(tx: impl PgExecutor<'_>, sweeps: &[Uuid]) -> Result<(), sqlx::Erro
         "insert into delivery (webhook_id, event, about, data)
          select w.webhook_id, 'run.' || r.outcome, s.name || '/' || r.number, jsonb_strip_nulls(jsonb_build_object(
             'project', p.name, 'sweep', s.name, 'run', r.number, 'kind', r.kind, 'outcome', r.outcome,
-            'reason', r.reason, 'attempt', r.attempt - 1, 'path', '/sweeps/' || s.name || '/' || r.number))
+            'reason', r.reason, 'attempt', r.attempt - 1, 'path', page(p.name, s.name) || '/' || r.number))
          from run r join sweep s using (sweep_id) join project p using (project_id)
          join webhook w on w.project_id = s.project_id and w.is_enabled and 'run.' || r.outcome = any(w.events)
          where r.sweep_id = any($1) and r.changed = (select change_id())
@@ -60,7 +58,7 @@ async fn finished(tx: impl PgExecutor<'_>, sweeps: &[Uuid]) -> Result<(), sqlx::
     sqlx::query!(
         "insert into delivery (webhook_id, event, about, data)
          select w.webhook_id, 'sweep.finished', s.name, jsonb_build_object(
-            'project', p.name, 'sweep', s.name, 'path', '/sweeps/' || s.name, 'counts', (
+            'project', p.name, 'sweep', s.name, 'path', page(p.name, s.name), 'counts', (
                 select jsonb_build_object(
                     'succeeded', count(*) filter (where r.outcome = 'succeeded'),
                     'diverged', count(*) filter (where r.outcome = 'diverged'),
@@ -104,7 +102,7 @@ pub async fn paused(tx: impl PgExecutor<'_>, sweep: Uuid, limit: Limit) -> Resul
     sqlx::query!(
         "insert into delivery (webhook_id, event, about, data)
          select w.webhook_id, 'sweep.paused', s.name, jsonb_build_object(
-            'project', p.name, 'sweep', s.name, 'path', '/sweeps/' || s.name, 'limit', $2::text,
+            'project', p.name, 'sweep', s.name, 'path', page(p.name, s.name), 'limit', $2::text,
             'reason', case $2 when 'same_error' then s.paused_because
                 else 'it has used its ' || (s.slot_ms_max / 3.6e6)::float8
                     || ' GPU hours; raise limits.gpu_hours and apply again' end)
@@ -124,14 +122,18 @@ pub async fn paused(tx: impl PgExecutor<'_>, sweep: Uuid, limit: Limit) -> Resul
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn ping(db: impl PgExecutor<'_>, name: &str) -> Result<Option<i64>, sqlx::Error> {
+pub async fn ping(
+    db: impl PgExecutor<'_>,
+    project: ProjectId,
+    name: &str,
+) -> Result<Option<i64>, sqlx::Error> {
     sqlx::query_scalar!(
         "insert into delivery (webhook_id, event, about, data)
          select w.webhook_id, 'ping', w.name, jsonb_build_object('project', p.name, 'path', '/')
          from webhook w join project p using (project_id)
-         where p.name = $1 and w.name = $2 and w.is_enabled
+         where project_id = $1 and w.name = $2 and w.is_enabled
          returning delivery_id",
-        DEFAULT_PROJECT,
+        project.0,
         name,
     )
     .fetch_optional(db)

@@ -1,10 +1,8 @@
 //! Results that other runs have already, and runs that are linked to them.
 
-use assay_api::RunId;
+use assay_api::{ProjectId, RunId};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
-
-use super::sweep::DEFAULT_PROJECT;
 
 /// A queued run that may have the result of another, as far as its key depends on it.
 #[derive(Clone, Debug)]
@@ -71,23 +69,22 @@ pub async fn originals(
     .await
 }
 
-/// Which of some keys a run of a pool has a result of.
+/// Which of some keys a run of a project and a pool has a result of.
 ///
 /// # Errors
 /// The database does not answer.
 pub async fn known(
     db: impl PgExecutor<'_>,
-    pool: &str,
+    (project, pool): (ProjectId, &str),
     keys: &[String],
 ) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar!(
         "select distinct result.fingerprint
          from result join run r using (run_id) join sweep s using (sweep_id)
-         join project p using (project_id)
          where result.fingerprint = any($3) and r.kind = 'train' and r.state = 'done'
-           and r.outcome = 'succeeded' and s.pool = $2 and p.name = $1 and not s.is_deleting
+           and r.outcome = 'succeeded' and s.pool = $2 and s.project_id = $1 and not s.is_deleting
            and not exists (select from exclusion x where x.run_id = r.run_id)",
-        DEFAULT_PROJECT,
+        project.0,
         pool,
         keys,
     )
@@ -102,24 +99,24 @@ pub struct Prepared {
     pub fingerprint: String,
 }
 
-/// Of a sweep's own pins, where it has them, or of any sweep of the pool.
+/// Of a sweep's own pins, where it has them, or of any sweep of its project and pool.
 ///
 /// # Errors
 /// The database does not answer.
 pub async fn prepared(
     db: impl PgExecutor<'_>,
-    (sweep, pool): (&str, &str),
+    (project, sweep, pool): (ProjectId, &str, &str),
     points: &[String],
 ) -> Result<Vec<Prepared>, sqlx::Error> {
     sqlx::query_as!(
         Prepared,
         "select distinct on (r.point) r.point, result.fingerprint
-         from run r join sweep s using (sweep_id) join project p using (project_id)
+         from run r join sweep s using (sweep_id)
          join result on result.run_id = r.run_id
          where r.point = any($4) and r.kind = 'prepare' and r.state = 'done' and r.outcome = 'succeeded'
-           and s.pool = $3 and p.name = $1
+           and s.pool = $3 and s.project_id = $1
          order by r.point, s.name = $2 desc, result.created_at desc",
-        DEFAULT_PROJECT,
+        project.0,
         sweep,
         pool,
         points,

@@ -4,7 +4,7 @@ mod added;
 
 use std::collections::BTreeMap;
 
-use assay_api::{RunId, SweepId};
+use assay_api::{ProjectId, RunId, SweepId};
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
@@ -341,4 +341,22 @@ pub async fn slots_used(db: impl PgExecutor<'_>) -> Result<BTreeMap<String, u32>
     .await?;
     let used = |used| u32::try_from(used).unwrap_or(u32::MAX);
     Ok(rows.into_iter().map(|row| (row.pool, used(row.used))).collect())
+}
+
+/// Those of some runs that are of a project.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn in_project(
+    tx: impl PgExecutor<'_>,
+    project: ProjectId,
+    runs: &[Uuid],
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select run_id from run join sweep using (sweep_id) where run_id = any($2) and project_id = $1",
+        project.0,
+        runs,
+    )
+    .fetch_all(tx)
+    .await
 }

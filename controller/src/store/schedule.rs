@@ -1,14 +1,12 @@
 //! Schedules, and what became of each of their times.
 
-use assay_api::SweepId;
 use assay_api::sweep::Timetable;
 use assay_api::view::{FiringOutcome, FiringView};
+use assay_api::{ProjectId, SweepId};
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 use sqlx::types::Json;
 use uuid::Uuid;
-
-use super::sweep::DEFAULT_PROJECT;
 
 /// So many times of a schedule are remembered.
 const FIRINGS_KEPT: i64 = 1_000;
@@ -16,6 +14,7 @@ const FIRINGS_KEPT: i64 = 1_000;
 #[derive(Clone, Debug)]
 pub struct Stored {
     pub schedule_id: Uuid,
+    pub project_id: ProjectId,
     pub name: String,
     pub file: String,
     pub folder: String,
@@ -51,15 +50,19 @@ pub struct New<'a> {
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn upsert(tx: impl PgExecutor<'_>, new: New<'_>) -> Result<(), sqlx::Error> {
+pub async fn upsert(
+    tx: impl PgExecutor<'_>,
+    project: ProjectId,
+    new: New<'_>,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into schedule as s (schedule_id, project_id, name, file, folder, timetable, due_at, created_by)
-         select $1, project_id, $3, $4, $5, $6, $7, $8 from project where name = $2
+         values ($1, $2, $3, $4, $5, $6, $7, $8)
          on conflict (project_id, name) do update set
             file = excluded.file, folder = excluded.folder, timetable = excluded.timetable,
             due_at = case when not s.is_paused then excluded.due_at end",
         Uuid::now_v7(),
-        DEFAULT_PROJECT,
+        project.0,
         new.name,
         new.file,
         new.folder,
@@ -72,19 +75,22 @@ pub async fn upsert(tx: impl PgExecutor<'_>, new: New<'_>) -> Result<(), sqlx::E
     Ok(())
 }
 
-/// All of the project, or the one of a name; by name.
+/// All of a project, or the one of a name; by name.
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn list(db: impl PgExecutor<'_>, name: Option<&str>) -> Result<Vec<Stored>, sqlx::Error> {
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    project: ProjectId,
+    name: Option<&str>,
+) -> Result<Vec<Stored>, sqlx::Error> {
     sqlx::query_as!(
         Stored,
-        r#"select schedule_id, s.name, file, folder, timetable as "timetable: Json<Timetable>", is_paused, due_at,
+        r#"select schedule_id, project_id, s.name, file, folder, timetable as "timetable: Json<Timetable>", is_paused, due_at,
             s.created_at, created_by, now() as "now!"
-         from schedule s join project p using (project_id)
-         where p.name = $1 and ($2::text is null or s.name = $2)
+         from schedule s where project_id = $1 and ($2::text is null or s.name = $2)
          order by s.name"#,
-        DEFAULT_PROJECT,
+        project.0,
         name,
     )
     .fetch_all(db)
@@ -98,7 +104,7 @@ pub async fn list(db: impl PgExecutor<'_>, name: Option<&str>) -> Result<Vec<Sto
 pub async fn lock(tx: impl PgExecutor<'_>, schedule: Uuid) -> Result<Option<Stored>, sqlx::Error> {
     sqlx::query_as!(
         Stored,
-        r#"select schedule_id, name, file, folder, timetable as "timetable: Json<Timetable>", is_paused, due_at,
+        r#"select schedule_id, project_id, name, file, folder, timetable as "timetable: Json<Timetable>", is_paused, due_at,
             created_at, created_by, now() as "now!"
          from schedule where schedule_id = $1 for update"#,
         schedule,
@@ -145,14 +151,14 @@ pub async fn delete(tx: impl PgExecutor<'_>, schedule: Uuid) -> Result<(), sqlx:
     Ok(())
 }
 
-/// Schedules of the project.
+/// Schedules of a project.
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn count(db: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
+pub async fn count(db: impl PgExecutor<'_>, project: ProjectId) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(
-        r#"select count(*) as "n!" from schedule join project p using (project_id) where p.name = $1"#,
-        DEFAULT_PROJECT,
+        r#"select count(*) as "n!" from schedule where project_id = $1"#,
+        project.0,
     )
     .fetch_one(db)
     .await

@@ -1,12 +1,9 @@
 //! Sweeps: what was asked for, and the data it is pinned to.
 
-use assay_api::SweepId;
+use assay_api::{ProjectId, SweepId};
 use assay_scheduler::Pause;
 use sqlx::PgExecutor;
 use uuid::Uuid;
-
-/// The project of everything until somebody makes another.
-pub const DEFAULT_PROJECT: &str = "default";
 
 /// A sweep as apply writes it.
 #[derive(Clone, Debug)]
@@ -24,29 +21,20 @@ pub struct Asked<'a> {
     pub reuse: bool,
 }
 
-/// # Errors
-/// The database does not answer.
-pub async fn make_default_project(db: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "insert into project (project_id, name) values ($1, $2) on conflict (name) do nothing",
-        Uuid::now_v7(),
-        DEFAULT_PROJECT,
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
 /// Makes the sweep or changes what was asked for, and locks it for the rest of the transaction. Its
 /// pool stays: what its runs left is there.
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn upsert(tx: impl PgExecutor<'_>, asked: &Asked<'_>) -> Result<SweepId, sqlx::Error> {
+pub async fn upsert(
+    tx: impl PgExecutor<'_>,
+    project: ProjectId,
+    asked: &Asked<'_>,
+) -> Result<SweepId, sqlx::Error> {
     let id = sqlx::query_scalar!(
         "insert into sweep (sweep_id, project_id, name, file, folder, axes, pool, parallel, resources,
                             slot_ms_max, same_error_max, reuse)
-         select $1, project_id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 from project where name = $2
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
          on conflict (project_id, name) do update set
             file = excluded.file, folder = excluded.folder, axes = excluded.axes,
             resources = excluded.resources, parallel = excluded.parallel,
@@ -54,7 +42,7 @@ pub async fn upsert(tx: impl PgExecutor<'_>, asked: &Asked<'_>) -> Result<SweepI
             reuse = excluded.reuse, updated_at = now(), changed = change_id()
          returning sweep_id",
         Uuid::now_v7(),
-        DEFAULT_PROJECT,
+        project.0,
         asked.name,
         asked.file,
         asked.folder,
@@ -73,10 +61,14 @@ pub async fn upsert(tx: impl PgExecutor<'_>, asked: &Asked<'_>) -> Result<SweepI
 
 /// # Errors
 /// The database does not answer.
-pub async fn find(db: impl PgExecutor<'_>, name: &str) -> Result<Option<SweepId>, sqlx::Error> {
+pub async fn find(
+    db: impl PgExecutor<'_>,
+    project: ProjectId,
+    name: &str,
+) -> Result<Option<SweepId>, sqlx::Error> {
     let id = sqlx::query_scalar!(
-        "select sweep_id from sweep join project p using (project_id) where p.name = $1 and sweep.name = $2",
-        DEFAULT_PROJECT,
+        "select sweep_id from sweep where project_id = $1 and name = $2",
+        project.0,
         name,
     )
     .fetch_optional(db)
@@ -88,27 +80,28 @@ pub async fn find(db: impl PgExecutor<'_>, name: &str) -> Result<Option<SweepId>
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn priority(db: impl PgExecutor<'_>, name: &str) -> Result<Option<i16>, sqlx::Error> {
+pub async fn priority(
+    db: impl PgExecutor<'_>,
+    project: ProjectId,
+    name: &str,
+) -> Result<Option<i16>, sqlx::Error> {
     let found = sqlx::query_scalar!(
         r#"select coalesce((resources->>'priority')::smallint, 0::smallint) as "priority!"
-         from sweep join project p using (project_id) where p.name = $1 and sweep.name = $2"#,
-        DEFAULT_PROJECT,
+         from sweep where project_id = $1 and name = $2"#,
+        project.0,
         name,
     );
     found.fetch_optional(db).await
 }
 
-/// Sweeps of the project.
+/// Sweeps of a project.
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn count(db: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"select count(*) as "n!" from sweep join project p using (project_id) where p.name = $1"#,
-        DEFAULT_PROJECT,
-    )
-    .fetch_one(db)
-    .await
+pub async fn count(db: impl PgExecutor<'_>, project: ProjectId) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(r#"select count(*) as "n!" from sweep where project_id = $1"#, project.0,)
+        .fetch_one(db)
+        .await
 }
 
 /// # Errors

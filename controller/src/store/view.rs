@@ -7,7 +7,7 @@ use assay_api::view::{
     Counts, EventView, GpuHours, NeedView, Outcome, RunKind, RunRow, RunState, SweepState,
     SweepSummary,
 };
-use assay_api::{RunId, SweepId};
+use assay_api::{ProjectId, RunId, SweepId};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
@@ -25,10 +25,10 @@ pub async fn horizon(tx: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
     .await
 }
 
-/// Which sweeps, or all.
+/// All sweeps of a project, or one.
 #[derive(Clone, Copy, Debug)]
 pub enum Which {
-    All,
+    Of(ProjectId),
     One(SweepId),
 }
 
@@ -37,9 +37,9 @@ pub enum Which {
 /// # Errors
 /// The database does not answer.
 pub async fn sweeps(tx: &mut PgConnection, which: Which) -> Result<Vec<SweepSummary>, sqlx::Error> {
-    let only = match which {
-        Which::All => None,
-        Which::One(sweep) => Some(sweep.0),
+    let (project, only) = match which {
+        Which::Of(project) => (Some(project.0), None),
+        Which::One(sweep) => (None, Some(sweep.0)),
     };
     let rows = sqlx::query!(
         r#"select s.sweep_id, p.name as project, s.name, s.paused, s.paused_because, s.is_deleting,
@@ -63,10 +63,11 @@ pub async fn sweeps(tx: &mut PgConnection, which: Which) -> Result<Vec<SweepSumm
          left join sweep_use u using (sweep_id)
          left join attempt a on a.run_id = r.run_id and a.attempt = r.attempt
             and r.state in ('leased', 'stopping')
-         where $1::uuid is null or s.sweep_id = $1
+         where ($1::uuid is null or s.sweep_id = $1) and ($2::uuid is null or s.project_id = $2)
          group by s.sweep_id, p.name, u.sweep_id
          order by s.created_at desc, s.sweep_id"#,
         only,
+        project,
     )
     .fetch_all(&mut *tx)
     .await?;

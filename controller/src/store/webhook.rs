@@ -1,11 +1,10 @@
 //! Webhooks: whom to tell of what.
 
+use assay_api::ProjectId;
 use assay_api::view::{WebhookEvent, WebhookView};
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 use uuid::Uuid;
-
-use super::sweep::DEFAULT_PROJECT;
 
 /// A webhook, with what its secret is made of.
 #[derive(Clone, Debug)]
@@ -59,6 +58,7 @@ pub struct New<'a> {
 /// The database does not answer.
 pub async fn insert(
     db: impl PgExecutor<'_>,
+    project: ProjectId,
     new: New<'_>,
     secret_id: Uuid,
 ) -> Result<Option<Stored>, sqlx::Error> {
@@ -66,11 +66,11 @@ pub async fn insert(
     let row = sqlx::query_as!(
         Row,
         r#"insert into webhook (webhook_id, project_id, name, url, events, secret_id, created_by)
-         select $1, project_id, $3, $4, $5, $6, $7 from project where name = $2
+         values ($1, $2, $3, $4, $5, $6, $7)
          on conflict (project_id, name) do nothing
          returning secret_id, name, url, events, is_enabled, 0::bigint as "waiting!", created_at, created_by"#,
         Uuid::now_v7(),
-        DEFAULT_PROJECT,
+        project.0,
         new.name,
         new.url,
         &events,
@@ -82,32 +82,32 @@ pub async fn insert(
     Ok(row.map(Stored::from))
 }
 
-/// Of the project.
+/// Of a project.
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn count(db: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"select count(*) as "n!" from webhook join project p using (project_id) where p.name = $1"#,
-        DEFAULT_PROJECT,
-    )
-    .fetch_one(db)
-    .await
+pub async fn count(db: impl PgExecutor<'_>, project: ProjectId) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(r#"select count(*) as "n!" from webhook where project_id = $1"#, project.0,)
+        .fetch_one(db)
+        .await
 }
 
-/// All of the project, or the one of a name; by name.
+/// All of a project, or the one of a name; by name.
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn list(db: impl PgExecutor<'_>, name: Option<&str>) -> Result<Vec<Stored>, sqlx::Error> {
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    project: ProjectId,
+    name: Option<&str>,
+) -> Result<Vec<Stored>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Row,
         r#"select secret_id, w.name, url, events, is_enabled, w.created_at, created_by,
             (select count(*) from delivery d where d.webhook_id = w.webhook_id and d.state = 'waiting') as "waiting!"
-         from webhook w join project p using (project_id)
-         where p.name = $1 and ($2::text is null or w.name = $2)
+         from webhook w where project_id = $1 and ($2::text is null or w.name = $2)
          order by w.name"#,
-        DEFAULT_PROJECT,
+        project.0,
         name,
     )
     .fetch_all(db)
@@ -119,15 +119,15 @@ pub async fn list(db: impl PgExecutor<'_>, name: Option<&str>) -> Result<Vec<Sto
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn delete(db: impl PgExecutor<'_>, name: &str) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query!(
-        "delete from webhook w using project p
-         where p.project_id = w.project_id and p.name = $1 and w.name = $2",
-        DEFAULT_PROJECT,
-        name,
-    )
-    .execute(db)
-    .await?;
+pub async fn delete(
+    db: impl PgExecutor<'_>,
+    project: ProjectId,
+    name: &str,
+) -> Result<bool, sqlx::Error> {
+    let done =
+        sqlx::query!("delete from webhook where project_id = $1 and name = $2", project.0, name,)
+            .execute(db)
+            .await?;
     Ok(done.rows_affected() == 1)
 }
 
@@ -137,13 +137,12 @@ pub async fn delete(db: impl PgExecutor<'_>, name: &str) -> Result<bool, sqlx::E
 /// The database does not answer.
 pub async fn rotate(
     db: impl PgExecutor<'_>,
-    name: &str,
+    (project, name): (ProjectId, &str),
     secret_id: Uuid,
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
-        "update webhook w set secret_id = $3 from project p
-         where p.project_id = w.project_id and p.name = $1 and w.name = $2",
-        DEFAULT_PROJECT,
+        "update webhook set secret_id = $3 where project_id = $1 and name = $2",
+        project.0,
         name,
         secret_id,
     )
@@ -158,13 +157,12 @@ pub async fn rotate(
 /// The database does not answer.
 pub async fn enable(
     db: impl PgExecutor<'_>,
-    name: &str,
+    (project, name): (ProjectId, &str),
     is_enabled: bool,
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
-        "update webhook w set is_enabled = $3 from project p
-         where p.project_id = w.project_id and p.name = $1 and w.name = $2",
-        DEFAULT_PROJECT,
+        "update webhook set is_enabled = $3 where project_id = $1 and name = $2",
+        project.0,
         name,
         is_enabled,
     )

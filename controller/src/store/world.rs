@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::attempt;
 use super::canary;
+use super::project;
 use super::reuse::Original;
 use super::run::{self, Standing, Step};
 use super::sweep_use;
@@ -57,6 +58,7 @@ pub struct Rows {
     /// The runs whose results some of them can have; looked for by whoever plans.
     pub originals: BTreeMap<scheduler::RunId, Original>,
     pub sweeps: BTreeMap<scheduler::SweepId, scheduler::Sweep>,
+    pub quotas: BTreeMap<(scheduler::ProjectId, PoolId), scheduler::Quota>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -312,7 +314,8 @@ pub async fn load(
     let sweeps = limit::sweeps(&mut *tx, &ids, (now, &runs)).await?;
     let (needs, canaries) =
         (needs(&mut *tx, &ids).await?, canary::waited_for(&mut *tx, &ids).await?);
-    Ok(Rows { now, needs, canaries, originals: BTreeMap::new(), sweeps, runs })
+    let quotas = project::quotas(&mut *tx, pools).await?;
+    Ok(Rows { now, needs, canaries, originals: BTreeMap::new(), sweeps, quotas, runs })
 }
 
 async fn needs(

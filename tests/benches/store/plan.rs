@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use assay_scheduler::{
-    Attempt, Observed, Patience, Pool, PoolId, Run, RunId, Spec, Standing, State, Sweep, SweepId,
-    Time, Tries, World, plan,
+    Attempt, Observed, Patience, Pool, PoolId, ProjectId, Run, RunId, Spec, Standing, State, Sweep,
+    SweepId, Time, Tries, World, plan,
 };
 use assay_tests::bench::Figure;
 
@@ -30,6 +30,7 @@ pub(crate) fn measure() -> Vec<Figure> {
 fn world() -> World {
     let sweep = |i: u32| {
         let sweep = Sweep {
+            project: ProjectId(u128::from(i % 4)),
             created_at: Time(i64::from(i)),
             pause: None,
             parallel: None,
@@ -57,6 +58,7 @@ fn world() -> World {
         reusable: BTreeSet::new(),
         sweeps: (0..SWEEPS).map(sweep).collect(),
         pools: BTreeMap::from([(PoolId(0), pool)]),
+        quotas: BTreeMap::new(),
     }
 }
 

@@ -63,6 +63,7 @@ const ROUNDS: [&[&str]; 3] = [
         "--exclude-operation-id=revoke_token",
         "--exclude-operation-id=remove_webhook",
         "--exclude-operation-id=remove_schedule",
+        "--exclude-operation-id=delete_project",
     ],
     &["--include-operation-id=finish_worker"],
     &[],
@@ -155,7 +156,7 @@ fn settings_for(known: &Known) -> String {
     let third = WHOLE.replace("whole", "third");
     let files = [HELD.to_owned(), WHOLE.to_owned(), third, NIGHTLY.to_owned()];
     let files: Vec<&str> = files.iter().map(String::as_str).collect();
-    let words: [(&str, &[&str], &[&str]); 13] = [
+    let words: [(&str, &[&str], &[&str]); 15] = [
         ("sweeps", &["held", "whole", "third"], &["path.name"]),
         ("runs", &runs, &["path.run_id", "body.runs[*]"]),
         ("notes", &["1", "2", "3", "4"], &["path.note_id"]),
@@ -167,6 +168,8 @@ fn settings_for(known: &Known) -> String {
         ("tokens", &["ci", "robot"], &["body.name"]),
         ("instances", &[&known.instance], &["body.instance"]),
         ("hosts", &["node-1"], &["body.host"]),
+        ("projects", &["default", "side"], &["path.project"]),
+        ("pools", &["local"], &["path.pool"]),
         // nobody answers there
         ("urls", &["https://receiver.invalid/hook", "http://10.0.0.1/"], &["body.url"]),
         ("events", &["run.failed", "sweep.finished"], &["body.events[*]"]),
@@ -181,6 +184,9 @@ fn settings_for(known: &Known) -> String {
             writeln!(places, "{bound}").expect("a string grows");
         }
     }
+    // of a project that there is not, nothing more is asked
+    places += "\"query.project\" = { dictionary = \"project\", probability = 0.95 }\n";
+    text += "[dictionaries.project]\nvalues = [\"default\"]\n";
     let Known { held, secret, .. } = known;
     text + &places
         + OPERATIONS

@@ -104,7 +104,7 @@ async fn only_admins_see_all_of_a_url(db: PgPool) {
         (Role::Admin, URL),
     ] {
         let asked = TokenRequest { name: role.to_string(), role, expires_in_s: None };
-        let token = access::create(&db, &asked, "the test").await.unwrap().secret;
+        let token = access::create(&db, None, &asked, "the test").await.unwrap().secret;
         let request = Request::get("/api/v1/webhooks")
             .header("host", "here:1")
             .header("authorization", format!("Bearer {token}"));

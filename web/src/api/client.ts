@@ -1,5 +1,6 @@
 // Every request to the controller. Types come from its OpenAPI document, see schema.ts.
 
+import { about, projectIn } from '../lib/project';
 import type { components } from './schema';
 
 type Schemas = components['schemas'];
@@ -47,10 +48,13 @@ export class ApiError extends Error {
 
 const ROOT = '/api/v1';
 
+/** A path of the API, about the project of this page. */
+const here = (path: string) => ROOT + about(projectIn(location.pathname), path);
+
 async function ask(method: string, path: string, body?: unknown): Promise<unknown> {
   const request: RequestInit = { method, headers: { 'content-type': 'application/json' } };
   if (body !== undefined) request.body = JSON.stringify(body);
-  const answer = await fetch(ROOT + path, request).catch(() => {
+  const answer = await fetch(here(path), request).catch(() => {
     throw new ApiError(0, {
       error: 'The controller does not answer. Is `ctl up` still running?',
       kind: 'unreachable',
@@ -101,7 +105,7 @@ export const api = {
   equalTokens: (name: string, tokens: number | undefined) =>
     get<EqualTokens>(`${sweepPath(name)}/equal${tokens === undefined ? '' : `?tokens=${tokens}`}`),
   streamUrl: (name: string, cursor: string) =>
-    `${ROOT}${sweepPath(name)}/stream?cursor=${encodeURIComponent(cursor)}`,
+    here(`${sweepPath(name)}/stream?cursor=${encodeURIComponent(cursor)}`),
   wishSweep: (name: string, wish: SweepWish) => post<null>(`${sweepPath(name)}/${wish}`),
   deletion: (name: string) => get<DeletionView>(`${sweepPath(name)}/deletion`),
   deleteSweep: (name: string, cancel: boolean) =>

@@ -11,7 +11,8 @@ import {
 import { isPoint } from '../lib/rank';
 import type { At } from '../lib/viewState';
 import { type RunPoints, type SeriesSlice, withPoints } from './apply';
-import { api, type LogRow, type SweepView } from './client';
+import { projectIn } from '../lib/project';
+import { api, type LogRow, type SessionView, type SweepView } from './client';
 import { tailOf } from './tail';
 
 /** The controller's limit, and more curves than any eye can tell apart. */
@@ -32,10 +33,15 @@ export const keys = {
 /** Who asks. What is refused with 401 makes it ask again, see main.tsx. */
 export const useSession = () => useQuery({ queryKey: keys.session, queryFn: api.session });
 
+/** The project of this page. None: whoever asks must choose one. */
+export const projectOf = (session: SessionView) => projectIn(location.pathname) ?? session.project ?? undefined;
+
 /** Set: whoever asks may change nothing, and this is the reason. */
 export function useWhyNoChange(): string | undefined {
   const { data } = useSession();
-  return data?.actor?.role === 'viewer' ? 'You are a viewer: this takes an editor.' : undefined;
+  const name = data && projectOf(data);
+  const role = data?.projects.find(({ project }) => project === name)?.role;
+  return role === 'viewer' ? 'You are a viewer: this takes an editor.' : undefined;
 }
 
 /** No stream tells of new sweeps: looked at again, the list is asked for again. */

@@ -72,6 +72,59 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Every project that whoever asks may look at, by name, with what it may use. */
+        get: operations["list_projects"];
+        put?: never;
+        /** Makes a project: the scope of names, tokens and quotas. */
+        post: operations["create_project"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Deletes a project that holds no sweep, schedule or webhook, with its tokens. */
+        delete: operations["delete_project"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/quotas/{pool}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** How many slots of a pool the project's active runs may take. What is active goes on. */
+        put: operations["set_quota"];
+        post?: never;
+        /** The project may take all of a pool again. */
+        delete: operations["remove_quota"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/runs/{run_id}": {
         parameters: {
             query?: never;
@@ -267,7 +320,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Every schedule, by name. */
+        /** Every schedule of the project, by name. */
         get: operations["list_schedules"];
         put?: never;
         post?: never;
@@ -355,7 +408,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Points of many runs and series, downsampled. */
+        /** Points of many runs and series of a project, downsampled. */
         post: operations["query_series"];
         delete?: never;
         options?: never;
@@ -389,7 +442,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Every sweep, newest first. */
+        /** Every sweep of the project, newest first. */
         get: operations["list_sweeps"];
         put?: never;
         post?: never;
@@ -667,7 +720,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Every webhook, by name, without its secret. */
+        /** Every webhook of the project, by name, without its secret. */
         get: operations["list_webhooks"];
         put?: never;
         /** Adds a webhook: what happens from now on is told to it. */
@@ -855,6 +908,7 @@ export interface components {
         ActorView: {
             /** @description As its token or the identity provider names them. */
             name: string;
+            /** @description The highest that they have in any project. */
             role: components["schemas"]["Role"];
             via: components["schemas"]["Via"];
         };
@@ -933,6 +987,8 @@ export interface components {
             detail?: string | null;
             /** @description Without `/api/v1`. */
             path: string;
+            /** @description None: in none of them, or in all. */
+            project?: string | null;
             /**
              * Format: int32
              * @description None: the controller died before it answered, or is still at it.
@@ -1666,6 +1722,56 @@ export interface components {
             /** Format: int64 */
             tokens: number;
         };
+        /** @description `POST /api/v1/projects`. */
+        ProjectRequest: {
+            /** @description 1 to 63 letters, digits, `-` and `_`; no other project has it. */
+            name: string;
+        };
+        /** @description What somebody may do in a project. */
+        ProjectRole: {
+            project: string;
+            role: components["schemas"]["Role"];
+        };
+        /** @description `GET /api/v1/projects`. */
+        ProjectView: {
+            /** Format: date-time */
+            created_at: string;
+            created_by: string;
+            name: string;
+            /**
+             * Format: int32
+             * @description Runs that have not ended.
+             */
+            open: number;
+            /** @description By pool. Of a pool that is not named, all. */
+            quotas: components["schemas"]["QuotaView"][];
+            /** @description What whoever asks may do in it. */
+            role: components["schemas"]["Role"];
+            /** Format: int32 */
+            sweeps: number;
+        };
+        /** @description `PUT /api/v1/projects/{project}/quotas/{pool}`. */
+        QuotaRequest: {
+            /**
+             * Format: int32
+             * @description 0: nothing of it is placed there.
+             */
+            slots: number;
+        };
+        /** @description What a project may use of a pool. */
+        QuotaView: {
+            pool: string;
+            /**
+             * Format: int32
+             * @description Slots of active runs, at the most.
+             */
+            slots: number;
+            /**
+             * Format: int32
+             * @description What is taken now. It may be more, if it was begun before.
+             */
+            used: number;
+        };
         /** @description One message, numbered from 1 per attempt. Sent twice means stored once. */
         Report: {
             checkpoints: components["schemas"]["CheckpointSaved"][];
@@ -1880,6 +1986,10 @@ export interface components {
         /** @description `GET /api/v1/session`: who asks, and how to log in. */
         SessionView: {
             actor?: components["schemas"]["ActorView"] | null;
+            /** @description The one that is meant where a request names none: `default`, or the only one that they may look at. */
+            project?: string | null;
+            /** @description Those that whoever asks may look at, by name. */
+            projects: components["schemas"]["ProjectRole"][];
             /** @description Where an identity provider is asked, and its name for people. */
             provider?: string | null;
         };
@@ -2048,7 +2158,10 @@ export interface components {
             /** @description By its IANA name. */
             zone: string;
         };
-        /** @description `POST /api/v1/tokens`. */
+        /**
+         * @description `POST /api/v1/tokens`: for the project that the request names; else, if whoever asks is an admin of all,
+         *     for all.
+         */
         TokenRequest: {
             /**
              * Format: int64
@@ -2087,6 +2200,8 @@ export interface components {
              * @description It was rotated, and until then its last secret is still taken.
              */
             previous_until?: string | null;
+            /** @description None: in all of them. */
+            project?: string | null;
             role: components["schemas"]["Role"];
             state: components["schemas"]["TokenState"];
             /** Format: uuid */
@@ -2259,6 +2374,8 @@ export interface operations {
                 before?: number | null;
                 /** @description At most so many, at most 1,000. */
                 limit?: number | null;
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
             };
             header?: never;
             path?: never;
@@ -2285,6 +2402,15 @@ export interface operations {
             };
             /** @description Whoever asks may not, or a page of another site makes them ask */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing of that name */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2323,7 +2449,10 @@ export interface operations {
     };
     repeat_delivery: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path: {
                 delivery_id: number;
@@ -2367,6 +2496,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description A parameter that is unknown, wrong or over a limit */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the controller's own: its log has it */
             500: {
                 headers: {
@@ -2389,7 +2527,10 @@ export interface operations {
     };
     schedule_loop: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -2415,6 +2556,24 @@ export interface operations {
             };
             /** @description Whoever asks may not, or a page of another site makes them ask */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing of that name */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter that is unknown, wrong or over a limit */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2470,6 +2629,409 @@ export interface operations {
             };
             /** @description Whoever asks may not, or a page of another site makes them ask */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the controller's own: its log has it */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_projects: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProjectView"][];
+                };
+            };
+            /** @description Nobody that is known asks */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not, or a page of another site makes them ask */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the controller's own: its log has it */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_project: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProjectRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The body is no JSON */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody that is known asks */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not, or a page of another site makes them ask */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over its limit */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not `application/json` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body holds what is unknown, wrong or over a limit */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the controller's own: its log has it */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_project: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description name of the project */
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody that is known asks */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not, or a page of another site makes them ask */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing of that name */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the controller's own: its log has it */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    set_quota: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description name of the project */
+                project: string;
+                /** @description name of the pool */
+                pool: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QuotaRequest"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The body is no JSON */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody that is known asks */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not, or a page of another site makes them ask */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing of that name */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over its limit */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not `application/json` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body holds what is unknown, wrong or over a limit */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of the controller's own: its log has it */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer: ask again once it does */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_quota: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description name of the project */
+                project: string;
+                /** @description name of the pool */
+                pool: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody that is known asks */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Whoever asks may not, or a page of another site makes them ask */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing of that name */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3487,7 +4049,10 @@ export interface operations {
     };
     list_schedules: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -3520,6 +4085,24 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Nothing of that name */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter that is unknown, wrong or over a limit */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the controller's own: its log has it */
             500: {
                 headers: {
@@ -3542,7 +4125,10 @@ export interface operations {
     };
     show_schedule: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path: {
                 /** @description name of the schedule */
@@ -3586,6 +4172,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description A parameter that is unknown, wrong or over a limit */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the controller's own: its log has it */
             500: {
                 headers: {
@@ -3608,7 +4203,10 @@ export interface operations {
     };
     remove_schedule: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path: {
                 /** @description name of the schedule */
@@ -3643,6 +4241,15 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter that is unknown, wrong or over a limit */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3672,7 +4279,10 @@ export interface operations {
     };
     pause_schedule: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path: {
                 /** @description name of the schedule */
@@ -3707,6 +4317,15 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter that is unknown, wrong or over a limit */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3736,7 +4355,10 @@ export interface operations {
     };
     resume_schedule: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path: {
                 /** @description name of the schedule */
@@ -3778,6 +4400,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description A parameter that is unknown, wrong or over a limit */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the controller's own: its log has it */
             500: {
                 headers: {
@@ -3800,7 +4431,10 @@ export interface operations {
     };
     run_schedule: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path: {
                 /** @description name of the schedule */
@@ -3882,7 +4516,10 @@ export interface operations {
     };
     query_series: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -3921,6 +4558,15 @@ export interface operations {
             };
             /** @description Whoever asks may not, or a page of another site makes them ask */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing of that name */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4178,7 +4824,10 @@ export interface operations {
     };
     list_sweeps: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -4211,6 +4860,24 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Nothing of that name */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter that is unknown, wrong or over a limit */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the controller's own: its log has it */
             500: {
                 headers: {
@@ -4233,7 +4900,10 @@ export interface operations {
     };
     apply_sweep: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -4272,6 +4942,15 @@ export interface operations {
             };
             /** @description Whoever asks may not, or a page of another site makes them ask */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing of that name */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4327,7 +5006,10 @@ export interface operations {
     };
     plan_sweep: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -4366,6 +5048,15 @@ export interface operations {
             };
             /** @description Whoever asks may not, or a page of another site makes them ask */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing of that name */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4421,7 +5112,10 @@ export interface operations {
     };
     show_sweep: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path: {
                 /** @description name of the sweep */
@@ -4465,6 +5159,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description A parameter that is unknown, wrong or over a limit */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the controller's own: its log has it */
             500: {
                 headers: {
@@ -4490,6 +5193,8 @@ export interface operations {
             query?: {
                 /** @description Cancel what has not ended, and delete the sweep once all is gone. */
                 cancel?: boolean;
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
             };
             header?: never;
             path: {
@@ -4573,7 +5278,10 @@ export interface operations {
     };
     cancel_sweep: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path: {
                 /** @description name of the sweep */
@@ -4615,6 +5323,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description A parameter that is unknown, wrong or over a limit */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the controller's own: its log has it */
             500: {
                 headers: {
@@ -4637,7 +5354,10 @@ export interface operations {
     };
     show_deletion: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path: {
                 /** @description name of the sweep */
@@ -4681,6 +5401,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description A parameter that is unknown, wrong or over a limit */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the controller's own: its log has it */
             500: {
                 headers: {
@@ -4706,6 +5435,8 @@ export interface operations {
             query?: {
                 /** @description Tokens trained on; none: as many as every run that has begun and is not excluded has reached. */
                 tokens?: number | null;
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
             };
             header?: never;
             path: {
@@ -4781,7 +5512,10 @@ export interface operations {
     };
     fork_sweep: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path: {
                 /** @description name of the sweep */
@@ -4897,6 +5631,8 @@ export interface operations {
             query?: {
                 /** @description What runs saves a checkpoint and is queued again as well, at no charge. */
                 now?: boolean;
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
             };
             header?: never;
             path: {
@@ -4970,7 +5706,10 @@ export interface operations {
     };
     prioritize_sweep: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path: {
                 /** @description name of the sweep */
@@ -5043,7 +5782,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body holds what is unknown, wrong or over a limit */
+            /** @description A parameter that is unknown, wrong or over a limit */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5074,7 +5813,10 @@ export interface operations {
     };
     resume_sweep: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path: {
                 /** @description name of the sweep */
@@ -5116,6 +5858,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description A parameter that is unknown, wrong or over a limit */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the controller's own: its log has it */
             500: {
                 headers: {
@@ -5144,6 +5895,8 @@ export interface operations {
                  *     `Last-Event-ID`, which counts more.
                  */
                 cursor?: number | null;
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
             };
             header?: never;
             path: {
@@ -5227,7 +5980,10 @@ export interface operations {
     };
     tag_sweep: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path: {
                 /** @description name of the sweep */
@@ -5308,7 +6064,10 @@ export interface operations {
     };
     untag_sweep: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path: {
                 /** @description name of the sweep */
@@ -5381,7 +6140,10 @@ export interface operations {
     };
     list_tokens: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -5414,6 +6176,24 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Nothing of that name */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter that is unknown, wrong or over a limit */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the controller's own: its log has it */
             500: {
                 headers: {
@@ -5436,7 +6216,10 @@ export interface operations {
     };
     create_token: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -5482,6 +6265,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Nothing of that name */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -5508,7 +6300,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body holds what is unknown, wrong or over a limit */
+            /** @description A parameter that is unknown, wrong or over a limit */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5539,7 +6331,10 @@ export interface operations {
     };
     revoke_token: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path: {
                 /** @description name of the token */
@@ -5582,6 +6377,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description A parameter that is unknown, wrong or over a limit */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the controller's own: its log has it */
             500: {
                 headers: {
@@ -5604,7 +6408,10 @@ export interface operations {
     };
     rotate_token: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path: {
                 /** @description name of the token */
@@ -5680,7 +6487,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body holds what is unknown, wrong or over a limit */
+            /** @description A parameter that is unknown, wrong or over a limit */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5711,7 +6518,10 @@ export interface operations {
     };
     list_webhooks: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -5744,6 +6554,24 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Nothing of that name */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter that is unknown, wrong or over a limit */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the controller's own: its log has it */
             500: {
                 headers: {
@@ -5766,7 +6594,10 @@ export interface operations {
     };
     add_webhook: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -5812,6 +6643,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Nothing of that name */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -5838,7 +6678,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body holds what is unknown, wrong or over a limit */
+            /** @description A parameter that is unknown, wrong or over a limit */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5869,7 +6709,10 @@ export interface operations {
     };
     remove_webhook: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path: {
                 /** @description name of the webhook */
@@ -5912,6 +6755,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description A parameter that is unknown, wrong or over a limit */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the controller's own: its log has it */
             500: {
                 headers: {
@@ -5939,6 +6791,8 @@ export interface operations {
                 before?: number | null;
                 /** @description At most so many, at most 1,000. */
                 limit?: number | null;
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
             };
             header?: never;
             path: {
@@ -6015,7 +6869,10 @@ export interface operations {
     };
     disable_webhook: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path: {
                 /** @description name of the webhook */
@@ -6051,6 +6908,15 @@ export interface operations {
             };
             /** @description Nothing of that name */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter that is unknown, wrong or over a limit */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6080,7 +6946,10 @@ export interface operations {
     };
     enable_webhook: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path: {
                 /** @description name of the webhook */
@@ -6123,6 +6992,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description A parameter that is unknown, wrong or over a limit */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the controller's own: its log has it */
             500: {
                 headers: {
@@ -6145,7 +7023,10 @@ export interface operations {
     };
     rotate_webhook: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path: {
                 /** @description name of the webhook */
@@ -6183,6 +7064,15 @@ export interface operations {
             };
             /** @description Nothing of that name */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter that is unknown, wrong or over a limit */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6212,7 +7102,10 @@ export interface operations {
     };
     show_webhook_secret: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path: {
                 /** @description name of the webhook */
@@ -6257,6 +7150,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description A parameter that is unknown, wrong or over a limit */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A fault of the controller's own: its log has it */
             500: {
                 headers: {
@@ -6279,7 +7181,10 @@ export interface operations {
     };
     test_webhook: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
+                project?: string;
+            };
             header?: never;
             path: {
                 /** @description name of the webhook */
@@ -6325,6 +7230,15 @@ export interface operations {
                 };
             };
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A parameter that is unknown, wrong or over a limit */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -65,7 +65,6 @@ function SweepList({ sweeps }: { sweeps: SweepSummary[] }) {
           <tr key={sweep.sweep_id}>
             <th scope="row">
               <Link href={`/sweeps/${sweep.name}`}>{sweep.name}</Link>
-              {sweep.project !== 'default' && <span className="muted"> in {sweep.project}</span>}
               {sweep.tags.map((tag) => (
                 <span key={tag} className="tag">
                   {tag}

@@ -29,6 +29,13 @@ impl Client {
         Ok(Self { connection: Connection::new(url, token)? })
     }
 
+    /// The same for what is of a project. None: of what the controller takes for it.
+    #[must_use]
+    pub fn in_project(mut self, project: Option<String>) -> Self {
+        self.connection.project = project;
+        self
+    }
+
     pub async fn tokens(&self) -> Result<Vec<TokenView>, Error> {
         self.get("/tokens").await
     }
@@ -234,7 +241,7 @@ impl Client {
         Ok(())
     }
 
-    async fn tell(&self, path: &str, what: &impl serde::Serialize) -> Result<(), Error> {
+    pub(super) async fn tell(&self, path: &str, what: &impl serde::Serialize) -> Result<(), Error> {
         let post = self.connection.http.post(self.connection.path(path)).json(what);
         self.connection.send(post).await?;
         Ok(())

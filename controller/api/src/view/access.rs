@@ -62,8 +62,16 @@ pub enum Via {
 pub struct ActorView {
     /// As its token or the identity provider names them.
     pub name: String,
+    /// The highest that they have in any project.
     pub role: Role,
     pub via: Via,
+}
+
+/// What somebody may do in a project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProjectRole {
+    pub project: String,
+    pub role: Role,
 }
 
 /// `GET /api/v1/session`: who asks, and how to log in.
@@ -73,6 +81,10 @@ pub struct SessionView {
     pub actor: Option<ActorView>,
     /// Where an identity provider is asked, and its name for people.
     pub provider: Option<String>,
+    /// Those that whoever asks may look at, by name.
+    pub projects: Vec<ProjectRole>,
+    /// The one that is meant where a request names none: `default`, or the only one that they may look at.
+    pub project: Option<String>,
 }
 
 /// `POST /api/v1/session`.
@@ -93,6 +105,8 @@ pub struct TokenView {
     pub token_id: Uuid,
     pub name: String,
     pub role: Role,
+    /// None: in all of them.
+    pub project: Option<String>,
     pub created_at: DateTime<Utc>,
     pub created_by: String,
     /// None: until it is revoked.
@@ -112,7 +126,8 @@ pub enum TokenState {
     Revoked,
 }
 
-/// `POST /api/v1/tokens`.
+/// `POST /api/v1/tokens`: for the project that the request names; else, if whoever asks is an admin of all,
+/// for all.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct TokenRequest {
     /// 1 to 63 letters, digits and `-_.@`; no other valid token has it.
@@ -149,6 +164,8 @@ pub struct AuditRow {
     pub at: DateTime<Utc>,
     pub actor: String,
     pub via: Via,
+    /// None: in none of them, or in all.
+    pub project: Option<String>,
     /// As this document names the operation.
     pub action: String,
     /// Without `/api/v1`.

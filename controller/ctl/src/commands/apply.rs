@@ -119,8 +119,9 @@ pub(crate) async fn apply(session: &Session, options: &ApplyOptions) -> anyhow::
             return Ok(ExitCode::SUCCESS);
         }
         print::note(&format!(
-            "Applied. `ctl sweep watch {name}` looks on, as does {}/sweeps/{name}",
-            session.url.trim_end_matches('/')
+            "Applied. `ctl sweep watch {name}` looks on, as does {}{}/sweeps/{name}",
+            session.url.trim_end_matches('/'),
+            session.project.as_ref().map_or_else(String::new, |name| format!("/projects/{name}"))
         ));
     }
     Ok(ExitCode::SUCCESS)

@@ -15,7 +15,8 @@ use crate::words;
 
 const HELP: &str = "\
 Roles: a viewer looks at sweeps and runs; an editor changes them as well; an admin also
-makes tokens and reads the audit log.
+makes tokens and reads the audit log. With `--project` a token is for that project alone;
+without, if you are an admin of all projects, for all.
 
 Examples:
   ctl token create ci --role editor --expires 90d    prints the secret, once
@@ -96,20 +97,28 @@ pub(crate) async fn run(session: &Session, command: Command) -> anyhow::Result<E
 fn secret(format: Format, made: &TokenSecret) -> anyhow::Result<()> {
     if format == Format::Table {
         print::note(&format!(
-            "The secret of {} ({}). It is not shown again:",
-            made.token.name, made.token.role
+            "The secret of {} ({}, {}). It is not shown again:",
+            made.token.name,
+            made.token.role,
+            place(&made.token)
         ));
     }
     print::view(format, made, |made| made.secret.clone())
 }
 
+/// Where its role is one.
+fn place(token: &TokenView) -> String {
+    token.project.clone().unwrap_or_else(|| "all projects".to_owned())
+}
+
 fn table(tokens: &[TokenView], now: DateTime<Utc>) -> String {
-    let mut table = Table::new(&["token", "role", "state", "by", "used", "made"]);
+    let mut table = Table::new(&["token", "role", "in", "state", "by", "used", "made"]);
     let ago = |at: DateTime<Utc>| format!("{} ago", words::duration(now - at));
     for token in tokens {
         table.row([
             token.name.clone(),
             token.role.to_string(),
+            place(token),
             state(token, now),
             token.created_by.clone(),
             token.last_used_at.map_or_else(|| "never".to_owned(), ago),
@@ -142,13 +151,15 @@ pub(crate) async fn audit(session: &Session, options: &Audit) -> anyhow::Result<
 }
 
 fn log(rows: &[AuditRow]) -> String {
-    let mut table = Table::new(&[">number", "at", "who", "asked for", ">answer", "what"]);
+    let mut table =
+        Table::new(&[">number", "at", "who", "project", "asked for", ">answer", "what"]);
     for row in rows {
         let what = row.detail.as_ref().map_or_else(String::new, |detail| format!(" ({detail})"));
         table.row([
             row.audit_id.to_string(),
             row.at.format("%Y-%m-%d %H:%M:%S").to_string(),
             row.actor.clone(),
+            row.project.clone().unwrap_or_else(|| "-".to_owned()),
             row.action.clone(),
             row.status.map_or_else(|| "none".to_owned(), |status| status.to_string()),
             format!("{}{what}", row.path),
@@ -169,6 +180,7 @@ mod tests {
             token_id: serde_json::from_str("\"00000000-0000-0000-0000-000000000000\"").unwrap(),
             name: "ci".to_owned(),
             role: Role::Editor,
+            project: None,
             created_at: now,
             created_by: "anna".to_owned(),
             expires_at: hours(48),

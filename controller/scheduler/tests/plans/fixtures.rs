@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use assay_scheduler::{
     Action, Attempt, AttemptSeen, Cause, Event, Exit, Loss, Need, Observed, Obstacle, Outcome,
-    Patience, Plan, Pool, PoolId, Run, RunId, Spec, Standing, State, Sweep, SweepId, Then, Time,
-    Tries, Verb, World,
+    Patience, Plan, Pool, PoolId, ProjectId, Quota, Run, RunId, Spec, Standing, State, Sweep,
+    SweepId, Then, Time, Tries, Verb, World,
 };
 
 pub(crate) const NOW: Time = Time(1_000_000);
@@ -14,6 +14,8 @@ pub(crate) const GRACE_MS: u64 = 60_000;
 pub(crate) const ONE: Attempt = Attempt(1);
 pub(crate) const LOCAL: PoolId = PoolId(1);
 pub(crate) const CLUSTER: PoolId = PoolId(2);
+pub(crate) const PROJECT: ProjectId = ProjectId(1);
+pub(crate) const OTHER_PROJECT: ProjectId = ProjectId(2);
 pub(crate) const OLD_SWEEP: SweepId = SweepId(20);
 pub(crate) const NEW_SWEEP: SweepId = SweepId(10);
 
@@ -98,6 +100,7 @@ pub(crate) fn need(id: u128, outcome: Option<Outcome>) -> Need {
 /// A sweep without limits.
 pub(crate) fn sweep_of(created_at: i64) -> Sweep {
     Sweep {
+        project: PROJECT,
         created_at: Time(created_at),
         pause: None,
         parallel: None,
@@ -117,6 +120,7 @@ pub(crate) fn world(capacity: u32) -> World {
         reusable: BTreeSet::new(),
         sweeps: BTreeMap::from([(OLD_SWEEP, sweep_of(1)), (NEW_SWEEP, sweep_of(2))]),
         pools: BTreeMap::from([(LOCAL, pool("local", capacity))]),
+        quotas: BTreeMap::new(),
     }
 }
 
@@ -125,6 +129,7 @@ pub(crate) trait Build {
     fn reusing(self, id: u128) -> Self;
     fn with_sweep(self, id: SweepId, sweep: Sweep) -> Self;
     fn with_pool(self, id: PoolId, pool: Pool) -> Self;
+    fn with_quota(self, project: ProjectId, slots: u32) -> Self;
     fn seeing(self, id: u128, seen: AttemptSeen) -> Self;
 }
 
@@ -144,6 +149,12 @@ impl Build for World {
     }
     fn with_pool(mut self, id: PoolId, pool: Pool) -> Self {
         self.pools.insert(id, pool);
+        self
+    }
+    /// Of the local pool.
+    fn with_quota(mut self, project: ProjectId, slots: u32) -> Self {
+        let quota = Quota { name: format!("p{}", project.0), slots };
+        self.quotas.insert((project, LOCAL), quota);
         self
     }
     /// Attempt 1 of a run, in the local pool.

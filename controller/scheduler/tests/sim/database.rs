@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use assay_scheduler::{
-    Attempt, Cause, Event, Exit, Finish, IllegalStep, Loss, Need, Outcome, Pause, PoolId, Run,
-    RunId, Spec, Standing, State, Sweep, SweepId, Then, Time, World,
+    Attempt, Cause, Event, Exit, Finish, IllegalStep, Loss, Need, Outcome, Pause, PoolId,
+    ProjectId, Quota, Run, RunId, Spec, Standing, State, Sweep, SweepId, Then, Time, World,
 };
 
 use crate::LEASE_MS;
@@ -17,6 +17,7 @@ pub(crate) struct Database {
     pub(crate) reports_since: Time,
     pub(crate) rows: BTreeMap<RunId, Row>,
     pub(crate) sweeps: BTreeMap<SweepId, Sweep>,
+    pub(crate) quotas: BTreeMap<(ProjectId, PoolId), Quota>,
     /// Attempts whose worker was let in.
     started: BTreeSet<(RunId, Attempt)>,
     /// Runs whose result another run has, of which this world knows no more.
@@ -44,13 +45,27 @@ impl Database {
         let sweeps = (0..=random.below(2)).map(|id| {
             let parallel = random.one_in(2).then(|| 1 + random.below(4));
             let created_at = Time(random.below(3).into());
-            let mut sweep =
-                Sweep { created_at, pause: None, parallel, slot_time: None, same_error: None };
+            let mut sweep = Sweep {
+                project: ProjectId(random.below(2).into()),
+                created_at,
+                pause: None,
+                parallel,
+                slot_time: None,
+                same_error: None,
+            };
             Ledger::limit(&mut sweep, random);
             (SweepId(id.into()), sweep)
         });
         let sweeps: BTreeMap<_, _> = sweeps.collect();
         let ids: Vec<_> = sweeps.keys().copied().collect();
+        // no run takes more than four
+        let quota =
+            |random: &mut Random| Quota { name: "p".to_owned(), slots: 4 + random.below(3) };
+        let quotas = (0..2).filter_map(|project| {
+            let whose = (ProjectId(project), PoolId(1));
+            random.one_in(2).then(|| (whose, quota(random)))
+        });
+        let quotas = quotas.collect();
         let rows = (0..=random.below(12)).map(|id| {
             let spec = Spec {
                 name: format!("sweep/{id}"),
@@ -71,6 +86,7 @@ impl Database {
             reports_since: Time(0),
             rows,
             sweeps,
+            quotas,
             started: BTreeSet::new(),
             trained_elsewhere: BTreeSet::new(),
             last_heard: BTreeMap::new(),
@@ -123,6 +139,7 @@ impl Database {
             reusable,
             sweeps,
             pools,
+            quotas: self.quotas.clone(),
         }
     }
 

@@ -275,6 +275,17 @@ impl Sim {
             let limit = sweep.parallel.unwrap_or(u32::MAX) as usize;
             assert!(active <= limit, "seed {seed}: {active} runs of {id:?} are active");
         }
+        for ((project, pool), quota) in &self.database.quotas {
+            let sweeps = &self.database.sweeps;
+            let is_counted = |run: &&Run| {
+                run.spec.pool == *pool
+                    && sweeps[&run.spec.sweep].project == *project
+                    && run.standing.state.attempt().is_some()
+            };
+            let active = self.database.rows.values().map(|row| &row.run).filter(is_counted);
+            let taken: u32 = active.map(|run| run.spec.slots).sum();
+            assert!(taken <= quota.slots, "seed {seed}: {project:?} takes {taken} of {pool:?}");
+        }
         if self.lands_late() {
             return;
         }

@@ -16,7 +16,7 @@ pub(super) async fn sweeps(
     (now, runs): (Time, &BTreeMap<scheduler::RunId, Versioned>),
 ) -> Result<BTreeMap<scheduler::SweepId, scheduler::Sweep>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select s.sweep_id, s.created_at, s.paused, s.pauses_running, s.parallel, s.slot_ms_max, s.same_error_max,
+        r#"select s.sweep_id, s.project_id, s.created_at, s.paused, s.pauses_running, s.parallel, s.slot_ms_max, s.same_error_max,
             u.slot_ms as "slot_ms?", u.same_errors as "same_errors?"
          from sweep s left join sweep_use u using (sweep_id)
          where s.sweep_id in (select sweep_id from run where run_id = any($1))"#,
@@ -26,6 +26,7 @@ pub(super) async fn sweeps(
     .await?;
     let sweep = rows.into_iter().map(|row| {
         let sweep = scheduler::Sweep {
+            project: scheduler::ProjectId(row.project_id.as_u128()),
             created_at: time(row.created_at),
             pause: match (row.paused, row.pauses_running) {
                 (false, _) => None,
