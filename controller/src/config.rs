@@ -144,8 +144,8 @@ pub struct ProviderOptions {
     pub oidc_secret_file: Option<PathBuf>,
 
     /// Who gets which role, by what the provider says of them: `groups=ml-platform:admin`,
-    /// `email=anna@example.com:editor`, or `*:viewer` for everybody. The highest counts; whoever
-    /// matches none is not let in. May be given several times, or separated by commas.
+    /// `email=anna@example.com:editor`, or `*:viewer` for everybody; `groups=nlp:editor@nlp` is about the
+    /// project `nlp` alone. The highest counts; whoever matches none is not let in. May be given several times, or separated by commas.
     #[arg(
         long,
         env = "ASSAY_OIDC_ROLES",

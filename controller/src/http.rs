@@ -109,3 +109,24 @@ fn document() -> OpenApi {
 pub fn openapi() -> String {
     document().to_pretty_json().expect("the document is plain data")
 }
+
+#[cfg(test)]
+mod tests {
+    /// So that a field which nobody knows is never passed over.
+    #[test]
+    fn every_body_that_is_asked_for_takes_no_other_fields() {
+        let doc: serde_json::Value = serde_json::from_str(&super::openapi()).unwrap();
+        let mut n_bodies = 0;
+        for (path, methods) in doc["paths"].as_object().unwrap() {
+            for operation in methods.as_object().unwrap().values() {
+                let body = &operation["requestBody"]["content"]["application/json"]["schema"];
+                let Some(name) = body["$ref"].as_str() else { continue };
+                let name = name.rsplit('/').next().unwrap();
+                let schema = &doc["components"]["schemas"][name];
+                assert_eq!(schema["additionalProperties"], false, "{path}: {name}");
+                n_bodies += 1;
+            }
+        }
+        assert!(12 < n_bodies, "{n_bodies}");
+    }
+}

@@ -6,7 +6,7 @@
 //! where points are kept and read; `remark` (what people say of runs), which the loop need not know;
 //! `deletion` of sweeps with their files, `retention` (what is kept for how long), `extension` of runs; `calendar`, which applies
 //! files at their times; `http` and `store`, which only translate;
-//! `webhook`, which tells other programs what happened; `pool`, where attempts run; `postgres`, the private server; `access`, who may ask for what.
+//! `project` (teams beside each other); `webhook`, which tells other programs what happened; `pool`, where attempts run; `postgres`, the private server; `access`, who may ask for what.
 //!
 //! **Invariant:** `http` never calls a pool; `store` never decides; `pool` never writes SQL.
 #![forbid(unsafe_code)]

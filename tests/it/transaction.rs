@@ -20,7 +20,7 @@ async fn what_is_written_after_a_client_went_away_is_committed(
     let mut other = PgConnection::connect_with(&server).await.unwrap();
     for (looks, is_snapshot) in (0..12).flat_map(|looks| [(looks, false), (looks, true)]) {
         begin_and_go_away(&one, looks, is_snapshot).await;
-        sqlx::query("insert into project (project_id, name) values (gen_random_uuid(), $1)")
+        sqlx::query("insert into project (project_id, name, created_by) values (gen_random_uuid(), $1, 'me')")
             .bind(format!("{looks}-{is_snapshot}"))
             .execute(&one)
             .await

@@ -2,7 +2,7 @@ import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { lazy, Suspense, type ReactNode } from 'react';
 import { Link, Route, Router, Switch, useRoute } from 'wouter';
 import { api } from './api/client';
-import { projectOf, useSession } from './api/queries';
+import { projectOf, roleHere, useSession } from './api/queries';
 import { baseOf, projectIn } from './lib/project';
 import { toggleTheme, useTheme } from './lib/theme';
 import { LoginPage } from './pages/LoginPage';
@@ -57,8 +57,8 @@ function Admitted({ children }: { children: ReactNode }) {
   const wanted = projectOf(session);
   if (session.projects.some(({ project }) => project === wanted)) return children;
   return (
-    <Empty title={wanted === undefined ? 'Choose a project' : `You have no role in a project ${wanted}`}>
-      <ul className="plain">
+    <Empty title={wanted === undefined ? 'Choose a project' : `You have no role in a project “${wanted}”`}>
+      <ul className="choices">
         {session.projects.map(({ project, role }) => (
           <li key={project}>
             <a href={baseOf(project)}>{project}</a> <small className="muted">{role}</small>
@@ -103,7 +103,7 @@ function Person() {
   return (
     <span className="person">
       <span className="muted">
-        {data.actor.name} <small>{data.actor.role}</small>
+        {data.actor.name} <small>{roleHere(data) ?? data.actor.role}</small>
       </span>
       <button type="button" className="quiet" onClick={() => mutate()}>
         Log out

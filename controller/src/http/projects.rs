@@ -61,7 +61,7 @@ async fn set_quota(
     Json(QuotaRequest { slots }): Json<QuotaRequest>,
 ) -> Result<(StatusCode, Extension<Detail>), Error> {
     project::set_quota(&app, (&name, &pool), slots).await?;
-    Ok((StatusCode::NO_CONTENT, Extension(Detail(format!("{slots} slots")))))
+    Ok((StatusCode::NO_CONTENT, Extension(Detail(format!("at most {slots}")))))
 }
 
 /// The project may take all of a pool again.

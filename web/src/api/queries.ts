@@ -22,6 +22,7 @@ export const keys = {
   session: ['session'] as const,
   sweeps: ['sweeps'] as const,
   pools: ['pools'] as const,
+  projects: ['projects'] as const,
   schedules: ['schedules'] as const,
   sweep: (name: string) => ['sweep', name] as const,
   equal: (sweep: string, at: At, seen: string) => ['equal', sweep, at, seen] as const,
@@ -36,12 +37,14 @@ export const useSession = () => useQuery({ queryKey: keys.session, queryFn: api.
 /** The project of this page. None: whoever asks must choose one. */
 export const projectOf = (session: SessionView) => projectIn(location.pathname) ?? session.project ?? undefined;
 
+/** What whoever asks may do in the project of this page. */
+export const roleHere = (session: SessionView) =>
+  session.projects.find(({ project }) => project === projectOf(session))?.role;
+
 /** Set: whoever asks may change nothing, and this is the reason. */
 export function useWhyNoChange(): string | undefined {
   const { data } = useSession();
-  const name = data && projectOf(data);
-  const role = data?.projects.find(({ project }) => project === name)?.role;
-  return role === 'viewer' ? 'You are a viewer: this takes an editor.' : undefined;
+  return data && roleHere(data) === 'viewer' ? 'You are a viewer: this takes an editor.' : undefined;
 }
 
 /** No stream tells of new sweeps: looked at again, the list is asked for again. */
@@ -50,6 +53,8 @@ const LIST = { staleTime: 0, refetchOnWindowFocus: true } as const;
 export const useSweeps = () => useQuery({ queryKey: keys.sweeps, queryFn: api.sweeps, ...LIST });
 
 export const usePools = () => useQuery({ queryKey: keys.pools, queryFn: api.pools, ...LIST });
+
+export const useProjects = () => useQuery({ queryKey: keys.projects, queryFn: api.projects, ...LIST });
 
 export const useSchedules = () => useQuery({ queryKey: keys.schedules, queryFn: api.schedules, ...LIST });
 

@@ -1,6 +1,6 @@
 import { useEffect } from 'react';
-import type { PoolView } from '../api/client';
-import { usePools } from '../api/queries';
+import type { PoolView, ProjectView } from '../api/client';
+import { usePools, useProjects } from '../api/queries';
 import { plural } from '../lib/format';
 import { Failed, Loading } from '../ui/Notice';
 
@@ -11,6 +11,7 @@ const KINDS: Record<PoolView['kind'], string> = {
 
 export function PoolsPage() {
   const { data: pools, error, refetch } = usePools();
+  const { data: projects } = useProjects();
   useEffect(() => {
     document.title = 'Pools · Assay';
   }, []);
@@ -27,14 +28,19 @@ export function PoolsPage() {
       {error && <p className="warning">What follows is old: {error.message}</p>}
       <ul className="pool-list">
         {pools.map((pool) => (
-          <Pool key={pool.name} pool={pool} />
+          <Pool key={pool.name} pool={pool} projects={projects ?? []} />
         ))}
       </ul>
     </div>
   );
 }
 
-function Pool({ pool: { name, kind, used, capacity, health, why } }: { pool: PoolView }) {
+function Pool({ pool, projects }: { pool: PoolView; projects: ProjectView[] }) {
+  const { name, kind, used, capacity, health, why } = pool;
+  const quotas = projects.flatMap((project) => {
+    const quota = project.quotas.find((quota) => quota.pool === name);
+    return quota ? [{ ...quota, project: project.name }] : [];
+  });
   return (
     <li className="panel" aria-label={`Pool ${name}`}>
       <h2>
@@ -44,6 +50,15 @@ function Pool({ pool: { name, kind, used, capacity, health, why } }: { pool: Poo
       <span>
         {used} of {plural(capacity, 'slot')} used
       </span>
+      {0 < quotas.length && (
+        <ul className="quotas" aria-label={`Quotas in ${name}`}>
+          {quotas.map(({ project, used, slots }) => (
+            <li key={project}>
+              Project {project} uses {used} of the {plural(slots, 'slot')} that it may.
+            </li>
+          ))}
+        </ul>
+      )}
       {health !== 'ok' && (
         <p className="warning">
           <strong>Cannot be reached{why ? ': ' : ''}</strong>

@@ -13,6 +13,7 @@ export interface Identity {
 
 const PEOPLE: Record<string, object> = {
   anna: { email: 'anna@example.com', email_verified: true, groups: ['ml', 'staff'] },
+  noor: { email: 'noor@example.com', email_verified: true, groups: ['nlp'] },
   eve: { email: 'anna@example.com', email_verified: false, groups: [] },
 };
 

@@ -1,8 +1,9 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test, type Page } from '@playwright/test';
-import { freePort, startController, type Started } from './controller';
+import { CONTROLLER, freePort, startController, type Started } from './controller';
 import { startProvider, type Identity } from './provider';
 
 let identity: Identity;
@@ -21,7 +22,7 @@ test.beforeAll(async () => {
       ASSAY_OIDC_ISSUER: identity.issuer,
       ASSAY_OIDC_CLIENT: identity.client,
       ASSAY_OIDC_SECRET_FILE: join(folder, 'secret'),
-      ASSAY_OIDC_ROLES: 'groups=ml:editor,email=anna@example.com:viewer',
+      ASSAY_OIDC_ROLES: 'groups=ml:editor,email=anna@example.com:viewer,groups=nlp:viewer@nlp',
       ASSAY_OIDC_SCOPES: 'groups',
       ASSAY_OIDC_NAME: 'the test’s provider',
     },
@@ -48,6 +49,26 @@ test('a person logs in by the identity provider and is back where they were, wit
   await expect(page).toHaveURL(`${started.url}/pools?x=1`);
   await expect(page.getByRole('banner')).toContainText('anna@example.com editor');
   await expect(page.getByRole('heading', { name: 'Pools' })).toBeVisible();
+});
+
+test('a rule about one project lets a person into that one alone', async ({ page }) => {
+  const args = ['token', 'admin', '--role', 'admin', '--data', started.data];
+  const admin = execFileSync(CONTROLLER, args).toString().trim();
+  const made = await page.request.post(`${started.url}/api/v1/projects`, {
+    headers: { authorization: `Bearer ${admin}` },
+    data: { name: 'nlp' },
+  });
+  expect(made.status()).toBe(201);
+  await page.goto(`${started.url}/submit`);
+  await logIn(page, 'noor');
+  await expect(page.getByRole('banner')).toContainText('noor@example.com viewer');
+  await expect(page.getByRole('button', { name: 'Apply' })).toHaveAttribute('title', /You are a viewer/);
+  expect((await page.request.get(`${started.url}/api/v1/sweeps`)).status()).toBe(200);
+  expect((await page.request.get(`${started.url}/api/v1/sweeps?project=default`)).status()).toBe(403);
+  await page.goto(`${started.url}/projects/default`);
+  await expect(page.getByRole('heading', { name: 'You have no role in a project “default”' })).toBeVisible();
+  await page.getByRole('link', { name: 'nlp' }).click();
+  await expect(page.getByRole('heading', { name: 'No sweeps yet' })).toBeVisible();
 });
 
 test('whom no rule names is told so and stays out, whatever address they claim', async ({ page }) => {

@@ -89,6 +89,7 @@ pub struct SessionView {
 
 /// `POST /api/v1/session`.
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct LoginRequest {
     pub token: String,
 }
@@ -129,6 +130,7 @@ pub enum TokenState {
 /// `POST /api/v1/tokens`: for the project that the request names; else, if whoever asks is an admin of all,
 /// for all.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct TokenRequest {
     /// 1 to 63 letters, digits and `-_.@`; no other valid token has it.
     pub name: String,
@@ -139,6 +141,7 @@ pub struct TokenRequest {
 
 /// `POST /api/v1/tokens/{name}/rotate`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct RotateRequest {
     /// For so many seconds the last secret is still taken, at most 30 days. 0: it ends now.
     pub grace_s: u64,

@@ -75,6 +75,7 @@ pub struct SourceUse {
 
 /// `POST /api/v1/sweeps/{name}/fork`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ForkRequest {
     /// Of the new sweep.
     pub name: String,

@@ -15,6 +15,7 @@ pub struct ExclusionView {
 
 /// `POST /api/v1/runs/{run_id}/exclude`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ExcludeRequest {
     /// 1 to 1,000 characters: it stands under every table that lacks the run.
     pub because: String,
@@ -34,6 +35,7 @@ pub struct NoteView {
 
 /// `POST /api/v1/runs/{run_id}/notes`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct NoteRequest {
     pub step: Option<u64>,
     /// 1 to 2,000 characters.
@@ -43,6 +45,7 @@ pub struct NoteRequest {
 
 /// `POST /api/v1/runs/{run_id}/priority` and `POST /api/v1/sweeps/{name}/priority`.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct PriorityRequest {
     /// Higher goes first; runs begin with 0.
     #[schema(minimum = -100, maximum = 100)]

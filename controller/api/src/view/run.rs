@@ -118,6 +118,7 @@ pub struct ExtendsView {
 
 /// `POST /api/v1/runs/{run_id}/extend`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ExtendRequest {
     /// Tokens in all: `2x` of what it trained on, or an amount such as `400k`.
     pub tokens: String,

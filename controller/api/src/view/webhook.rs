@@ -82,6 +82,7 @@ impl FromStr for WebhookEvent {
 
 /// `POST /api/v1/webhooks`.
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct WebhookRequest {
     /// 1 to 63 letters, digits and `-_.@`; no other webhook has it.
     pub name: String,

@@ -63,7 +63,7 @@ pub(crate) async fn run(session: &Session, command: Command) -> anyhow::Result<E
         Command::Quota { name, pool, slots, none: _ } => {
             client.set_quota(&name, &pool, slots).await?;
             let may = slots.map_or_else(|| "all".to_owned(), |slots| format!("at most {slots}"));
-            print::note(&format!("{name} may take {may} slots of {pool}."));
+            print::note(&format!("{name} may take {may} of the slots of {pool}."));
         }
     }
     Ok(ExitCode::SUCCESS)
