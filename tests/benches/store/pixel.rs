@@ -161,7 +161,7 @@ impl Browser {
 
     async fn line(&mut self) -> String {
         let line = self.lines.next_line().await.expect("it is piped");
-        line.expect("the browser shows the page: `make web/dist/index.html` builds it")
+        line.expect("what stopped the browser is said above: `make bench-store` builds the page")
     }
 
     /// When the canvas changed next, in milliseconds since 1970.
