@@ -61,7 +61,7 @@ bench-trainer: cargo target/peer/done ## Measure how many tokens a second the tr
 bench-gpu: cargo ## Measure how many tokens a second the trainer does on a GPU, beside PyTorch
 	cargo bench --profile dev --workspace --bench gpu
 
-bench-store: cargo postgresql target/mlflow/done ## Measure the controller under load, beside MLflow's server
+bench-store: cargo postgresql chromium web/dist/index.html target/mlflow/done ## Measure the controller under load, beside MLflow's server
 	ASSAY_MLFLOW=$(CURDIR)/target/mlflow/bin/mlflow tests/with-postgres --durable \
 		cargo bench --profile dev --workspace --bench store
 

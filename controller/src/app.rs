@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access::Access;
 use crate::access::provider::Provider;
 use crate::http::limits::STREAMS_MAX;
+use crate::news::News;
 use crate::pool::Pools;
 use crate::retention::Retention;
 use crate::secret::InstallationKey;
@@ -43,6 +44,8 @@ pub struct App {
     pub draining: Arc<AtomicBool>,
     /// A permit for each stream that may be open.
     pub streams: Arc<Semaphore>,
+    /// Tells them.
+    pub news: News,
 }
 
 /// What [`App::streams`] begins with.

@@ -11,7 +11,7 @@ use assay_api::worker::{
     CANARY_STEPS, DatasetInput, Earlier, Finish, FinishRequest, FoundCheckpoint, Lease, Progress,
     ReportAnswer, ReportRequest, StartAnswer, StartRequest, Weights, Wish, layout,
 };
-use assay_api::{KillPoint, RunId, kill_point};
+use assay_api::{KillPoint, RunId, SweepId, kill_point};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -60,6 +60,7 @@ pub async fn start(
         && store::canary::is_one(&mut *tx, run).await?;
     kill_point(KillPoint::StartStoredCommitted);
     tx.commit().await?;
+    app.news.tell(SweepId(current.sweep_id));
     kill_point(KillPoint::StartCommittedAnswered);
     Ok(answer)
 }
@@ -237,6 +238,7 @@ pub async fn report(
     let has_passed = goes_on(&current, request) && store::canary::pass(&mut tx, run).await?;
     kill_point(KillPoint::ReportsStoredCommitted);
     tx.commit().await?;
+    app.news.tell(SweepId(current.sweep_id));
     kill_point(KillPoint::ReportsCommittedAnswered);
     if has_passed {
         app.wake().await?;
@@ -417,6 +419,7 @@ pub async fn finish(app: &App, speaker: Speaker, request: &FinishRequest) -> Res
     }
     kill_point(KillPoint::FinishStoredCommitted);
     tx.commit().await?;
+    app.news.tell(SweepId(current.sweep_id));
     kill_point(KillPoint::FinishCommittedAnswered);
     app.wake().await?;
     Ok(())

@@ -3,7 +3,7 @@
 //! In reading order: `config` (the only reader of the environment) and `app` (what is shared);
 //! `schedule`, the loop: observe, plan, commit, perform; `intent` (what people want), `attempt` (what
 //! workers say) and `apply` (what a sweep file asks for), which write and wake the loop; `metrics`,
-//! where points are kept and read; `remark` (what people say of runs), which the loop need not know;
+//! where points are kept and read; `news`, which tells open streams what was committed; `remark` (what people say of runs), which the loop need not know;
 //! `deletion` of sweeps with their files, `retention` (what is kept for how long), `extension` of runs; `calendar`, which applies
 //! files at their times; `http` and `store`, which only translate;
 //! `project` (teams beside each other); `webhook`, which tells other programs what happened; `pool`, where attempts run; `postgres`, the private server; `access`, who may ask for what.
@@ -22,6 +22,7 @@ pub mod extension;
 pub mod http;
 pub mod intent;
 pub mod metrics;
+pub mod news;
 pub mod pool;
 pub mod postgres;
 pub mod project;

@@ -223,6 +223,10 @@ async fn commit(
         kill_point(KillPoint::StepsStoredCommitted);
     }
     tx.commit().await?;
+    if 0 < written + plan.pauses.len() + plan.spent.len() {
+        // what others wait for may be something else by now
+        app.news.tell_all();
+    }
     Ok(Some(written))
 }
 

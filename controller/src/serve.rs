@@ -18,6 +18,7 @@ use crate::app::{self, App};
 use crate::config::Serve;
 use crate::http;
 use crate::metrics;
+use crate::news::News;
 use crate::pool::kubernetes::KubernetesPool;
 use crate::pool::local::LocalPool;
 use crate::pool::{Pool, Pools, file as pools_file};
@@ -92,6 +93,7 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
         activation: Arc::default(),
         draining: Arc::default(),
         streams: app::stream_permits(),
+        news: News::default(),
     };
     for (_, pool) in app.pools.each() {
         info!("pool {} has {} slots", pool.name(), pool.capacity());

@@ -77,3 +77,42 @@ async fn a_resume_tells_open_streams_to_begin_anew(db: PgPool) {
     let mut events = Events::open(&app, &cursor).await;
     while !matches!(events.next().await, (_, StreamEvent::Reset)) {}
 }
+
+/// Goal: a stream need not look by itself to see what this controller commits. Method: what a stream waits
+/// for is asked after each answer, without waiting.
+#[sqlx::test(migrator = "assay_controller::store::MIGRATOR")]
+async fn whatever_is_committed_here_is_told_to_those_who_read_the_sweep(db: PgPool) {
+    let mut app = TestApp::new(db, 1).await;
+    app.apply(&sweep("s")).await.unwrap();
+    app.apply(&sweep("other")).await.unwrap();
+    app.settle().await;
+    let mut news = app.app.news.of(app.sweep("s").await.summary.sweep_id);
+    let mut others = app.app.news.of(app.sweep("other").await.summary.sweep_id);
+    let mut is_told = || {
+        let is_told = news.has_changed().unwrap();
+        news.mark_unchanged();
+        is_told
+    };
+    assert!(!is_told(), "nothing has happened since");
+
+    let mut worker = app.worker("s", 1).await;
+    worker.start(&[]).await.unwrap();
+    assert!(is_told(), "an attempt that begins");
+    let report = worker.points("train/loss", &[(1, 5.0)]);
+    worker.send(None, vec![report]).await.unwrap();
+    assert!(is_told(), "a report");
+    let key = worker.key;
+    worker.succeed().await;
+    assert!(is_told(), "an attempt that ends");
+    assert!(!others.has_changed().unwrap(), "it was about one sweep");
+    app.pool.end(key, assay_scheduler::Exit::Code(0));
+    app.settle().await;
+    assert!(is_told(), "a step of the loop");
+    assert!(others.has_changed().unwrap(), "what it waits for may be something else");
+    others.mark_unchanged();
+    let (status, _) = app.post("/sweeps/s/pause", &serde_json::json!({})).await;
+    assert!(status.is_success(), "{status}");
+    assert!(is_told(), "a person's wish");
+    assert_eq!(app.sweep("s").await.summary.name, "s");
+    assert!(!is_told(), "a question");
+}

@@ -6,6 +6,7 @@ use assay_api::view::{ApplyAnswer, ApplyRequest, RunRow, RunState, RunView, Swee
 use assay_controller::access::Access;
 use assay_controller::app::{self, App};
 use assay_controller::http;
+use assay_controller::news::News;
 use assay_controller::pool::{AttemptKey, Pools};
 use assay_controller::retention::Retention;
 use assay_controller::schedule::{self, Memory};
@@ -60,6 +61,7 @@ impl TestApp {
             activation: Arc::default(),
             draining: Arc::default(),
             streams: app::stream_permits(),
+            news: News::default(),
         };
         store::project::make_default(&app.store.db).await.expect("the database is migrated");
         Self { router: http::router(app.clone()), app, pool, corpus, memory: Memory::default() }

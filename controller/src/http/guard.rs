@@ -165,6 +165,7 @@ pub(super) async fn guard(
             let mut response = next.run(Request::from_parts(request, body)).await;
             let detail = response.extensions_mut().remove::<Detail>();
             if let Some(audit) = audit {
+                app.news.tell_all();
                 kill_point(KillPoint::HandledNoted);
                 note(&app, audit, (response.status(), detail)).await;
             }

@@ -1,4 +1,7 @@
-//! What changes in a sweep, as it changes: one stream of server-sent events with a cursor.
+//! What changes in a sweep, as it changes: one stream of server-sent events with a cursor. It looks when it
+//! is told that there is news, and now and then by itself.
+
+mod pace;
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -12,6 +15,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::Stream;
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -23,12 +27,13 @@ use super::limits::STREAMS_MAX;
 use super::{Error, sweeps};
 use crate::app::App;
 use crate::metrics;
-use crate::store::{self, view};
+use crate::store;
+use crate::store::view::{self, Horizon};
 
-/// At most two events per second and client: more than an eye can use.
-const PACE: Duration = Duration::from_millis(500);
-/// Every ten seconds: whoever may not look any more sees no more.
-const LOOKS_AGAIN: u64 = 20;
+use pace::Pace;
+
+/// Whoever may not look any more sees no more after this.
+const LOOKS_AGAIN: Duration = Duration::from_secs(10);
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(stream))
@@ -75,19 +80,30 @@ fn changes(
         let _until_it_ends = place;
         // headers go out with the first byte: a quiet sweep, too, is seen to be connected
         yield Ok(Event::default().comment("connected"));
-        let mut pace = tokio::time::interval(PACE);
-        pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        for tick in 1_u64.. {
+        let mut news = app.news.of(sweep);
+        let mut pace = Pace::new(Instant::now());
+        let mut admitted = Instant::now();
+        loop {
             tokio::select! {
-                _ = pace.tick() => (),
+                () = sleep_until(pace.due()) => (),
+                Ok(()) = news.changed(), if !pace.is_told() => {
+                    pace.told();
+                    continue;
+                }
                 () = app.shutdown.cancelled() => return,
             }
-            if tick % LOOKS_AGAIN == 0 && !caller.is_still_admitted(&app).await {
-                return;
+            if LOOKS_AGAIN <= admitted.elapsed() {
+                if !caller.is_still_admitted(&app).await {
+                    return;
+                }
+                admitted = Instant::now();
             }
+            // whatever is told from here on may be missing in what is read now
+            news.mark_unchanged();
             match since(&app, sweep, cursor).await {
-                Ok((next, events)) => {
-                    cursor = next;
+                Ok((horizon, events)) => {
+                    cursor = horizon.open;
+                    pace.looked(Instant::now(), horizon, !events.is_empty());
                     for event in events {
                         let data = serde_json::to_string(&event).expect("views are plain data");
                         yield Ok(Event::default().id(cursor.to_string()).data(data));
@@ -99,7 +115,10 @@ fn changes(
                     yield Ok(Event::default().id(cursor.to_string()).data(data));
                     return;
                 }
-                Err(error) => warn!(sweep.id = %sweep, "a stream could not read: {error:#}"),
+                Err(error) => {
+                    pace.failed(Instant::now());
+                    warn!(sweep.id = %sweep, "a stream could not read: {error:#}");
+                }
             }
         }
     }
@@ -110,22 +129,26 @@ fn is_gone(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(sqlx::Error::RowNotFound))
 }
 
-/// What was committed from `cursor` on, and the cursor after it.
-async fn since(app: &App, sweep: SweepId, cursor: i64) -> anyhow::Result<(i64, Vec<StreamEvent>)> {
+/// What was committed from `cursor` on, up to where the next look goes on.
+async fn since(
+    app: &App,
+    sweep: SweepId,
+    cursor: i64,
+) -> anyhow::Result<(Horizon, Vec<StreamEvent>)> {
     let mut tx = store::snapshot(&app.store.db).await?;
     let horizon = view::horizon(&mut *tx).await?;
     let file = view::sweep_file(&mut *tx, sweep).await?;
-    if cursor <= file.rewritten && file.rewritten < horizon {
+    if cursor <= file.rewritten && file.rewritten < horizon.open {
         return Ok((horizon, vec![StreamEvent::Reset]));
     }
     let mut events = Vec::new();
-    let runs = view::runs(&mut tx, view::Rows::Changed(sweep, cursor, horizon)).await?;
-    let is_changed = cursor <= file.changed && file.changed < horizon;
+    let runs = view::runs(&mut tx, view::Rows::Changed(sweep, cursor, horizon.open)).await?;
+    let is_changed = cursor <= file.changed && file.changed < horizon.open;
     if is_changed || !runs.is_empty() {
         let mut summary = view::sweeps(&mut tx, view::Which::One(sweep)).await?;
         events.push(StreamEvent::Runs { sweep: Box::new(summary.remove(0)), runs });
     }
-    let series = metrics::changed(&mut tx, sweep, (cursor, horizon)).await?;
+    let series = metrics::changed(&mut tx, sweep, (cursor, horizon.open)).await?;
     if !series.is_empty() {
         events.push(StreamEvent::Points { series });
     }

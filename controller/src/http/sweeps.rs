@@ -235,7 +235,7 @@ pub(super) async fn find(app: &App, project: &Project, name: &str) -> Result<Swe
 
 async fn read(app: &App, sweep: SweepId) -> Result<SweepView, Error> {
     let mut tx = store::snapshot(&app.store.db).await?;
-    let cursor = view::horizon(&mut *tx).await?.to_string();
+    let cursor = view::horizon(&mut *tx).await?.open.to_string();
     let file = view::sweep_file(&mut *tx, sweep).await?;
     Ok(SweepView {
         summary: view::sweeps(&mut tx, view::Which::One(sweep)).await?.remove(0),

@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::store::{report, run as runs};
 
 const PERIOD: Duration = Duration::from_secs(10);
-/// Streams read twice a second; one that was away for longer begins anew.
+/// Streams read once a second and more; one that was away for longer begins anew.
 const KEPT: Duration = Duration::from_secs(60);
 /// Runs that are folded in one go.
 const RUNS_MAX: i64 = 100;

@@ -10,6 +10,7 @@ use uuid::Uuid;
 /// What a report is judged by: the attempt's row and its run's state, locked.
 #[derive(Clone, Debug)]
 pub struct Current {
+    pub sweep_id: Uuid,
     pub instance: Option<Uuid>,
     pub seq_stored: i64,
     /// Reports up to this one are in chunks; the others take so many bytes.
@@ -35,7 +36,7 @@ pub async fn lock_current(
 ) -> Result<Option<Current>, sqlx::Error> {
     sqlx::query_as!(
         Current,
-        r#"select a.instance, a.seq_stored, a.seq_folded, a.unfolded_bytes, a.resumed_step, r.state, r.outcome, r.cause,
+        r#"select r.sweep_id, a.instance, a.seq_stored, a.seq_folded, a.unfolded_bytes, a.resumed_step, r.state, r.outcome, r.cause,
             exists (
                 select from canary c where c.sweep_id = r.sweep_id and c.shape = r.shape and c.passed_at is null
             ) as "is_awaited!"

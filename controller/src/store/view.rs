@@ -13,13 +13,22 @@ use uuid::Uuid;
 
 use super::{canary, exclusion, note, tag};
 
-/// Changes below this id are committed and visible, or never will be.
-///
+/// How far a snapshot sees, in ids of transactions.
+#[derive(Clone, Copy, Debug)]
+pub struct Horizon {
+    /// The oldest that was open: changes below are committed and visible, or never will be.
+    pub open: i64,
+    /// What was committed before lies below this one; above `open` is left for later.
+    pub end: i64,
+}
+
 /// # Errors
 /// The database does not answer.
-pub async fn horizon(tx: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as "horizon!""#
+pub async fn horizon(tx: impl PgExecutor<'_>) -> Result<Horizon, sqlx::Error> {
+    sqlx::query_as!(
+        Horizon,
+        r#"select pg_snapshot_xmin(now)::text::bigint as "open!", pg_snapshot_xmax(now)::text::bigint as "end!"
+         from pg_current_snapshot() as now"#
     )
     .fetch_one(tx)
     .await

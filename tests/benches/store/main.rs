@@ -14,6 +14,7 @@ mod apply;
 mod client;
 mod ingest;
 mod mlflow;
+mod pixel;
 mod plan;
 mod query;
 mod server;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use assay_tests::bench::{Figure, record};
 
 /// In the order in which they run.
-const PARTS: [&str; 4] = ["ingest", "apply", "plan", "query"];
+const PARTS: [&str; 5] = ["ingest", "apply", "plan", "query", "pixel"];
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
@@ -36,6 +37,7 @@ fn main() {
                 "apply" => apply::measure().await,
                 "plan" => plan::measure(),
                 "query" => query::measure().await,
+                "pixel" => pixel::measure().await,
                 _ => unreachable!("the parts are listed"),
             }
         });
