@@ -12,6 +12,7 @@ mod sources;
 
 pub use fork::fork;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use assay_api::expand::{self, Expansion, PlannedRun};
@@ -381,19 +382,19 @@ struct Placed {
 }
 
 /// `places` are those of the runs before it, which are all that it can need.
-fn new_run(
-    planned: &PlannedRun,
+fn new_run<'a>(
+    planned: &'a PlannedRun,
     (number, queue_order, priority): (i32, i32, i16),
     places: &[Placed],
-) -> NewRun {
+) -> NewRun<'a> {
     NewRun {
         run_id: Uuid::now_v7(),
         number,
         point: planned.point.clone(),
         kind: diff::kind_word(planned.kind),
         label: planned.label.clone(),
-        spec: serde_json::to_value(&planned.spec).expect("specs are plain data"),
-        axes: serde_json::to_value(&planned.axes).expect("values are plain data"),
+        spec: Cow::Borrowed(&planned.spec),
+        axes: Cow::Borrowed(&planned.axes),
         is_baseline: planned.is_baseline,
         slots: planned.slots.cast_signed(),
         shape: planned.shape.clone(),

@@ -1,6 +1,7 @@
 //! A finished run goes on from the state before its decay: as a new run of its sweep, with a point of
 //! its own. It is the point of a run that is as long from the beginning, whose bits it gives.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use assay_api::RunId;
@@ -117,7 +118,7 @@ fn new_run(
     run: RunId,
     spec: &TrainSpec,
     (results, earlier): (&[NeededResult], Option<Uuid>),
-) -> NewRun {
+) -> NewRun<'static> {
     let needs = results.iter().filter(|result| Some(result.run_id) != earlier);
     let base = needs.clone().find(|result| result.kind == "train");
     let base_point = match &spec.model {
@@ -137,7 +138,7 @@ fn new_run(
         point: point_of(&spec, base_point),
         kind: "train",
         label: format!("{} · {} tokens, from run {}", source.label, train.tokens, source.number),
-        axes: serde_json::to_value(&axes).expect("values are plain data"),
+        axes: Cow::Owned(axes),
         is_baseline: false,
         slots: source.slots,
         // one of its shape has succeeded
@@ -150,7 +151,7 @@ fn new_run(
         // all of them have succeeded, or the shorter run would not have
         is_blocked: false,
         origin: format!("goes on from run {}, for {} tokens in all", source.number, train.tokens),
-        spec: serde_json::to_value(&spec).expect("specs are plain data"),
+        spec: Cow::Owned(spec),
     }
 }
 

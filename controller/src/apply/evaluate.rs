@@ -1,6 +1,7 @@
 //! Tasks that a file names and stored runs have not been scored on: they are scored by runs of kind
 //! `evaluate`, from the weights that there are, and nothing is trained again.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use assay_api::expand::{Expansion, PlannedRun, point_of};
@@ -72,15 +73,15 @@ impl Later {
         (number, order, priority): (i32, i32, i16),
         can_begin: bool,
         origin: &str,
-    ) -> NewRun {
+    ) -> NewRun<'_> {
         NewRun {
             run_id: Uuid::now_v7(),
             number,
             point: self.point.clone(),
             kind: diff::kind_word(RunKind::Evaluate),
             label: self.label.clone(),
-            spec: serde_json::to_value(&self.spec).expect("specs are plain data"),
-            axes: serde_json::json!({}),
+            spec: Cow::Borrowed(&self.spec),
+            axes: Cow::default(),
             is_baseline: false,
             slots: self.slots.cast_signed(),
             shape: None,

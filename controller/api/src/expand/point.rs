@@ -24,19 +24,7 @@ pub fn point_of(spec: &RunSpec, base_point: Option<&str>) -> String {
             "files": files,
             "heldout": heldout,
         }),
-        RunSpec::Train(TrainSpec { model, tokenizer, data, train, eval: _ }) => {
-            let model = match base_point {
-                Some(point) => json!({ "run": point }),
-                None => json!(model),
-            };
-            json!({
-                "kind": "train",
-                "model": model,
-                "tokenizer": tokenizer,
-                "data": data,
-                "train": train,
-            })
-        }
+        RunSpec::Train(spec) => return point_of_train(spec, base_point),
         // a point of a file is scored on what the file says; what is scored later, on what it lacked
         RunSpec::Evaluate(EvaluateSpec { of, merge }) => {
             let hashes = of.eval.tasks.iter();
@@ -46,8 +34,28 @@ pub fn point_of(spec: &RunSpec, base_point: Option<&str>) -> String {
             json!({ "kind": "evaluate", "weights": base_point, "merge": merge, "tasks": tasks })
         }
     };
+    hash(&value)
+}
+
+/// The same of a run that trains.
+pub(super) fn point_of_train(spec: &TrainSpec, base_point: Option<&str>) -> String {
+    let TrainSpec { model, tokenizer, data, train, eval: _ } = spec;
+    let model = match base_point {
+        Some(point) => json!({ "run": point }),
+        None => json!(model),
+    };
+    hash(&json!({
+        "kind": "train",
+        "model": model,
+        "tokenizer": tokenizer,
+        "data": data,
+        "train": train,
+    }))
+}
+
+fn hash(value: &Value) -> String {
     let mut text = String::new();
-    write_canonical(&value, &mut text);
+    write_canonical(value, &mut text);
     hex(&Sha256::digest(text.as_bytes()))
 }
 

@@ -1,12 +1,13 @@
 //! The runs of a sweep: prepared data, the `first` runs, and one run for every choice.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZero;
 
 use serde_json::Value;
 
 use super::design::{Choice, choices};
 use super::label::{BaseValue, base_values, label};
-use super::point::point_of;
+use super::point::{point_of, point_of_train};
 use super::resolve::{HELDOUT_SHARE, Origin, Pins, Surroundings, absolute, resolve};
 use super::{Context, MERGE, POINTS_MAX, PlannedRun};
 use crate::spec::{self, EvaluateSpec, Model, PrepareSpec, RunSpec, TrainSpec};
@@ -16,6 +17,9 @@ use crate::sweep::errors::Errors;
 use crate::sweep::value::share;
 use crate::sweep::{First, Placed, Sweep};
 use crate::view::RunKind;
+
+/// Fewer are resolved before a thread has begun.
+const CHOICES_A_THREAD: usize = 256;
 
 /// The queue's order: an answer early, precision later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,11 +42,20 @@ struct Planner<'s> {
     base: RunDraft,
     prepares: Vec<PlannedRun>,
     prepare_at: HashMap<String, usize>,
+    /// The last one of each source: the next run's is the same nearly always, and need not be hashed.
+    last_prepare: HashMap<String, usize>,
     trains: Vec<Train>,
     train_at: HashMap<String, usize>,
     /// The `first` runs that are planned: index into `trains`, and what they bring.
     first_at: BTreeMap<String, usize>,
     origins: BTreeMap<String, Origin>,
+}
+
+/// A run as the file has it with all defaults, and its point.
+struct Resolved {
+    spec: TrainSpec,
+    origin: Origin,
+    point: String,
 }
 
 /// A train run whose needs are not yet numbers: prepares stand in a list of their own.
@@ -68,6 +81,7 @@ pub(super) fn plan(sweep: &Sweep, context: &Context, errors: &mut Errors) -> Vec
         base,
         prepares: Vec::new(),
         prepare_at: HashMap::new(),
+        last_prepare: HashMap::new(),
         trains: Vec::new(),
         train_at: HashMap::new(),
         first_at: BTreeMap::new(),
@@ -99,7 +113,9 @@ impl Planner<'_> {
                 // Those that need it have no model to be checked with.
                 return;
             };
-            let at = self.add_train(spec, origin, Turn::First, first.name.clone());
+            let point = self.point_of(&spec);
+            let resolved = Resolved { spec, origin, point };
+            let at = self.add_train(resolved, Turn::First, first.name.clone());
             self.first_at.insert(first.name.clone(), at);
             self.origins.insert(first.name.clone(), origin);
         }
@@ -142,15 +158,49 @@ impl Planner<'_> {
         };
         let base_values = base_values(sweep, &base);
         let base_json: Vec<Value> = base_values.iter().map(|value| value.json.clone()).collect();
-        for choice in choices(sweep, &base_json, errors) {
-            self.plan_choice(&choice, &base_values, errors);
-            if errors.is_full() {
-                return;
-            }
+        let choices = choices(sweep, &base_json, errors);
+        let resolved = self.resolve_all(&choices, errors);
+        for (choice, resolved) in choices.iter().zip(resolved) {
+            self.plan_choice(choice, resolved, &base_values);
         }
     }
 
-    fn plan_choice(&mut self, choice: &Choice, base: &[BaseValue], errors: &mut Errors) {
+    /// Each choice by itself, in as many threads as there are processors: of 10,000 they take longer than all
+    /// else that is done with a file. None, if any of them is wrong.
+    fn resolve_all(&self, choices: &[Choice], errors: &mut Errors) -> Vec<Resolved> {
+        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let size = choices.len().div_ceil(threads).max(CHOICES_A_THREAD);
+        let resolve = |part: &[Choice]| {
+            let (mut resolved, mut errors) = (Vec::with_capacity(part.len()), Errors::default());
+            for choice in part {
+                resolved.extend(self.resolve_choice(choice, &mut errors));
+                if errors.is_full() {
+                    break;
+                }
+            }
+            (resolved, errors)
+        };
+        let parts = std::thread::scope(|scope| {
+            let mut parts = choices.chunks(size);
+            let first = parts.next();
+            let others: Vec<_> = parts.map(|part| scope.spawn(move || resolve(part))).collect();
+            let others = others.into_iter().map(|other| match other.join() {
+                Ok(part) => part,
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+            first.map(resolve).into_iter().chain(others).collect::<Vec<_>>()
+        });
+        let mut all = Vec::with_capacity(choices.len());
+        for (resolved, found) in parts {
+            all.extend(resolved);
+            if !errors.is_full() {
+                errors.append(found);
+            }
+        }
+        if errors.is_empty() { all } else { Vec::new() }
+    }
+
+    fn resolve_choice(&self, choice: &Choice, errors: &mut Errors) -> Option<Resolved> {
         let axes = &self.sweep.axes;
         let mut node = self.sweep.base.clone();
         let mut pins = Pins::new();
@@ -165,17 +215,22 @@ impl Planner<'_> {
                 None => node = with_value(&node, &axis.path, &value.node, place),
             }
         }
-        let Some(draft) = RunDraft::read(&node, "base", &self.first_names, errors) else { return };
-        let resolved = resolve(&draft, &pins, self.around(), "base", errors);
-        let Some((spec, origin)) = resolved else { return };
+        let draft = RunDraft::read(&node, "base", &self.first_names, errors)?;
+        let (spec, origin) = resolve(&draft, &pins, self.around(), "base", errors)?;
+        let point = self.point_of(&spec);
+        Some(Resolved { spec, origin, point })
+    }
+
+    fn plan_choice(&mut self, choice: &Choice, resolved: Resolved, base: &[BaseValue]) {
+        let axes = &self.sweep.axes;
         let turn = match (choice.is_base(), choice.seed_index, choice.is_corner) {
             (true, _, _) => Turn::Baseline,
             (false, 0, true) => Turn::Corner,
             (false, 0, false) => Turn::FirstSeed,
             (false, seed, _) => Turn::OtherSeed(seed),
         };
-        let eval = spec.eval.clone();
-        let at = self.add_train(spec, origin, turn, label(choice, axes, base));
+        let eval = resolved.spec.eval.clone();
+        let at = self.add_train(resolved, turn, label(choice, axes, base));
         let train = &mut self.trains[at];
         train.run.is_baseline |= choice.is_base();
         if train.run.axes.is_empty() {
@@ -193,21 +248,31 @@ impl Planner<'_> {
         }
     }
 
-    /// The run of this point: a new one, or the one that is there, whose turn may come earlier now.
-    fn add_train(&mut self, spec: TrainSpec, origin: Origin, turn: Turn, label: String) -> usize {
-        let prepares: Vec<usize> =
-            spec.data.sources.keys().map(|source| self.add_prepare(&spec, source)).collect();
-        let base = match &spec.model {
+    /// The run that a run begins as.
+    fn base_of(&self, spec: &TrainSpec) -> Option<usize> {
+        match &spec.model {
             Model::Run(name) => Some(self.first_at[name]),
             Model::Preset(_) | Model::From(_) => None,
-        };
+        }
+    }
+
+    fn point_of(&self, spec: &TrainSpec) -> String {
+        let base = self.base_of(spec).map(|at| self.trains[at].run.point.as_str());
+        point_of_train(spec, base)
+    }
+
+    /// The run of this point: a new one, or the one that is there, whose turn may come earlier now.
+    fn add_train(&mut self, resolved: Resolved, turn: Turn, label: String) -> usize {
+        let Resolved { spec, origin, point } = resolved;
+        let prepares: Vec<usize> =
+            spec.data.sources.keys().map(|source| self.add_prepare(&spec, source)).collect();
+        let base = self.base_of(&spec);
         let root = match (&spec.model, base) {
             (Model::Run(_), Some(at)) => self.trains[at].root.clone(),
             (Model::Preset(name) | Model::From(name) | Model::Run(name), _) => name.clone(),
         };
         let (slots, shape) = (spec.train.devices, shape(&root, &spec.train));
         let spec = RunSpec::Train(spec);
-        let point = point_of(&spec, base.map(|at| self.trains[at].run.point.as_str()));
         if let Some(at) = self.train_at.get(&point) {
             let train = &mut self.trains[*at];
             train.turn = train.turn.min(turn);
@@ -232,12 +297,31 @@ impl Planner<'_> {
     }
 
     fn add_prepare(&mut self, run: &TrainSpec, source: &str) -> usize {
-        let spec = RunSpec::Prepare(PrepareSpec {
+        let files = &run.data.sources[source];
+        let is_it = |at: &&usize| match &self.prepares[**at].spec {
+            RunSpec::Prepare(last) => {
+                last.files == *files
+                    && last.tokenizer == run.tokenizer
+                    && last.heldout == run.data.heldout
+            }
+            RunSpec::Train(_) | RunSpec::Evaluate(_) => false,
+        };
+        if let Some(at) = self.last_prepare.get(source).filter(is_it) {
+            return *at;
+        }
+        let at = self.find_or_add_prepare(PrepareSpec {
             source: source.to_owned(),
             tokenizer: run.tokenizer,
-            files: run.data.sources[source].clone(),
+            files: files.clone(),
             heldout: run.data.heldout,
         });
+        self.last_prepare.insert(source.to_owned(), at);
+        at
+    }
+
+    fn find_or_add_prepare(&mut self, spec: PrepareSpec) -> usize {
+        let source = spec.source.clone();
+        let spec = RunSpec::Prepare(spec);
         let point = point_of(&spec, None);
         if let Some(at) = self.prepare_at.get(&point) {
             return *at;

@@ -35,6 +35,13 @@ impl Errors {
         }
     }
 
+    /// Adds what somebody else has found.
+    pub(crate) fn append(&mut self, others: Self) {
+        for Finding { place, path, message } in others.findings {
+            self.add(place, &path, message);
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.findings.is_empty()
     }

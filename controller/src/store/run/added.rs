@@ -1,21 +1,27 @@
 //! Runs as apply adds them, and what it compares a file with.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
 
+use assay_api::spec::RunSpec;
 use assay_api::{RunId, SweepId};
-use sqlx::{PgConnection, PgExecutor};
+use futures_util::future::join;
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::postgres::PgArguments;
+use sqlx::{PgConnection, PgExecutor, Postgres};
 use uuid::Uuid;
 
 /// A run as apply adds it.
 #[derive(Clone, Debug)]
-pub struct NewRun {
+pub struct NewRun<'a> {
     pub run_id: Uuid,
     pub number: i32,
     pub point: String,
     pub kind: &'static str,
     pub label: String,
-    pub spec: serde_json::Value,
-    pub axes: serde_json::Value,
+    pub spec: Cow<'a, RunSpec>,
+    pub axes: Cow<'a, BTreeMap<String, Value>>,
     pub is_baseline: bool,
     pub slots: i32,
     pub shape: Option<String>,
@@ -31,8 +37,9 @@ pub struct NewRun {
     pub origin: String,
 }
 
-/// Rows in one statement: their specs are some megabytes.
-const INSERTED_AT_ONCE: usize = 1000;
+/// Rows in one statement: with their specs less than a socket holds, so that all of it is on its way
+/// before the next are encoded.
+const INSERTED_AT_ONCE: usize = 100;
 
 /// Adds runs in their order; each may need those before it.
 ///
@@ -41,35 +48,48 @@ const INSERTED_AT_ONCE: usize = 1000;
 pub async fn insert(
     tx: &mut PgConnection,
     sweep: SweepId,
-    new: &[NewRun],
+    new: &[NewRun<'_>],
 ) -> Result<(), sqlx::Error> {
-    for new in new.chunks(INSERTED_AT_ONCE) {
-        insert_runs(&mut *tx, sweep, new).await?;
+    let mut chunks = new.chunks(INSERTED_AT_ONCE);
+    let mut encode = || chunks.next().map(|chunk| (insert_runs(sweep, chunk), insert_needs(chunk)));
+    let mut encoded = encode();
+    while let Some((runs, needs)) = encoded {
+        let written = async {
+            runs.execute(&mut *tx).await?;
+            needs.execute(&mut *tx).await
+        };
+        // while the server writes these, the next are encoded
+        let (written, next) = join(written, async { encode() }).await;
+        written?;
+        encoded = next;
     }
+    Ok(())
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("it is plain data")
+}
+
+type Statement<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
+
+fn insert_needs<'q>(new: &'q [NewRun<'_>]) -> Statement<'q> {
     let needs = || new.iter().flat_map(|run| run.needs.iter().map(|need| (run.run_id, *need)));
     sqlx::query!(
         "insert into run_need (run_id, needs_run_id) select * from unnest($1::uuid[], $2::uuid[])",
         &needs().map(|(run, _)| run).collect::<Vec<_>>(),
         &needs().map(|(_, need)| need).collect::<Vec<_>>(),
     )
-    .execute(&mut *tx)
-    .await?;
-    Ok(())
 }
 
-async fn insert_runs(
-    tx: &mut PgConnection,
-    sweep: SweepId,
-    new: &[NewRun],
-) -> Result<(), sqlx::Error> {
+fn insert_runs<'q>(sweep: SweepId, new: &'q [NewRun<'_>]) -> Statement<'q> {
     let each = || new.iter();
     sqlx::query!(
         "with added as (
             insert into run (run_id, sweep_id, number, point, kind, label, spec, axes, is_baseline, slots,
                              queue_order, steps, is_blocked, priority, of_run_id, shape)
-            select run_id, $1, number, point, kind, label, spec, axes, is_baseline, slots,
+            select run_id, $1, number, point, kind, label, spec::jsonb, axes::jsonb, is_baseline, slots,
                    queue_order, steps, is_blocked, priority, of_run_id, shape
-            from unnest($2::uuid[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::jsonb[], $8::jsonb[],
+            from unnest($2::uuid[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
                         $9::boolean[], $10::integer[], $11::integer[], $12::bigint[], $13::boolean[],
                         $15::smallint[], $16::uuid[], $17::text[])
                 as new (run_id, number, point, kind, label, spec, axes, is_baseline, slots, queue_order, steps,
@@ -84,8 +104,8 @@ async fn insert_runs(
         &each().map(|run| run.point.as_str()).collect::<Vec<_>>() as &[&str],
         &each().map(|run| run.kind).collect::<Vec<_>>() as &[&str],
         &each().map(|run| run.label.as_str()).collect::<Vec<_>>() as &[&str],
-        &each().map(|run| run.spec.clone()).collect::<Vec<_>>(),
-        &each().map(|run| run.axes.clone()).collect::<Vec<_>>(),
+        &each().map(|run| json(&*run.spec)).collect::<Vec<_>>(),
+        &each().map(|run| json(&*run.axes)).collect::<Vec<_>>(),
         &each().map(|run| run.is_baseline).collect::<Vec<_>>(),
         &each().map(|run| run.slots).collect::<Vec<_>>(),
         &each().map(|run| run.queue_order).collect::<Vec<_>>(),
@@ -96,9 +116,6 @@ async fn insert_runs(
         &each().map(|run| run.of_run_id).collect::<Vec<_>>() as &[Option<Uuid>],
         &each().map(|run| run.shape.as_deref()).collect::<Vec<_>>() as &[Option<&str>],
     )
-    .execute(tx)
-    .await?;
-    Ok(())
 }
 
 /// Which of some runs have succeeded. None of them moves before the transaction ends, so that what
