@@ -156,7 +156,7 @@ impl<'a> Room<'a> {
         if capacity < takes {
             return Some(Waiting::NeverFits { pool: pool_name(), capacity, takes });
         }
-        let share = self.shares.get(&world.share_of(run));
+        let share = self.shares.get(&(sweep.project, run.spec.pool));
         if let Some(Quota { name, slots }) = share.map(|share| share.quota)
             && *slots < takes
         {
