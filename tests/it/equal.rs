@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use assay_api::view::{EqualTokens, RunKind};
 use assay_controller::metrics;
+use assay_controller::pool::AttemptKey;
 use assay_scheduler::Exit;
 use assay_tests::{TestApp, sweep};
 use axum::http::StatusCode;
@@ -90,6 +91,28 @@ async fn at_equal_tokens_each_run_shows_its_last_score_until_there(db: PgPool) {
     assert!(status.is_success(), "{status}");
     let two = [row(far, 8, 2.0), row(near, 9, 2.5)];
     assert_eq!(equal(&app, "").await, (Some(9 * TOKENS), BTreeMap::from(two)), "it is left out");
+}
+
+/// Goal: what ended early leaves the others something to be compared at. Method: of two runs the shorter one is
+/// cancelled, and then the longer one.
+#[sqlx::test(migrator = "assay_controller::store::MIGRATOR")]
+async fn a_run_that_ended_early_holds_nobody_down(db: PgPool) {
+    let (mut app, runs) = leased(db).await;
+    let (far, short) = (runs[0], runs[1]);
+    scored(&app, far, &[(0, 8.0), (4, 3.0), (12, 1.0)]).await;
+    scored(&app, short, &[(0, 8.0), (4, 3.5)]).await;
+    let row = |number, step, value| (number, Some((step, value)));
+    let both = (Some(4 * TOKENS), BTreeMap::from([row(far, 4, 3.0), row(short, 4, 3.5)]));
+    assert_eq!(equal(&app, "").await, both);
+    let mut cancel = async |number| {
+        let row = app.row("s", number).await;
+        app.post(&format!("/runs/{}/cancel", row.run_id), &()).await;
+        app.pool.end(AttemptKey { run: row.run_id, attempt: row.attempt }, Exit::Signal(9));
+        app.settle().await;
+        equal(&app, "").await
+    };
+    assert_eq!(cancel(short).await, (Some(12 * TOKENS), BTreeMap::from([row(far, 12, 1.0)])));
+    assert_eq!(cancel(far).await, both, "no other has begun");
 }
 
 /// Goal: scores that a resume took back count no more. Method: a run dies and goes on from a checkpoint

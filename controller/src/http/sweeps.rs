@@ -68,7 +68,8 @@ async fn show(
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 struct EqualQuery {
-    /// Tokens trained on; none: as many as every run that has begun and is not excluded has reached.
+    /// Tokens trained on; none: as many as every run has reached that has begun, did not end without success,
+    /// and is not excluded.
     #[param(maximum = 9_007_199_254_740_992_i64)]
     tokens: Option<u64>,
 }

@@ -25,7 +25,7 @@ pub async fn at_equal_tokens(
 ) -> anyhow::Result<EqualTokens> {
     let mut tx = snapshot(&app.store.db).await?;
     let begun = view::begun(&mut *tx, sweep).await?;
-    let Some(tokens) = tokens.or_else(|| begun.iter().map(|run| run.tokens).min()) else {
+    let Some(tokens) = tokens.or_else(|| common(&begun)) else {
         return Ok(EqualTokens { tokens: None, runs: Vec::new() });
     };
     let reached: Vec<&Begun> = begun.iter().filter(|run| tokens <= run.tokens).collect();
@@ -36,6 +36,13 @@ pub async fn at_equal_tokens(
         values: values.remove(&run.run_id).unwrap_or_default(),
     });
     Ok(EqualTokens { tokens: Some(tokens), runs: runs.collect() })
+}
+
+/// What all have come to that went to their end or are still on the way: one that diverged at once would leave
+/// nothing to compare. If no other has begun, what those have come to.
+fn common(begun: &[Begun]) -> Option<u64> {
+    let on_the_way = begun.iter().filter(|run| !run.fell_short).map(|run| run.tokens).min();
+    on_the_way.or_else(|| begun.iter().map(|run| run.tokens).min())
 }
 
 /// The last step that ends at or before so many tokens: every step of a run takes as many.

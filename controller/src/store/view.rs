@@ -214,6 +214,8 @@ pub struct Begun {
     pub run_id: RunId,
     pub step: u64,
     pub tokens: u64,
+    /// It will come no further, and did not come to its end.
+    pub fell_short: bool,
 }
 
 /// The trained points of a sweep that have begun and that nobody left out of comparisons.
@@ -222,10 +224,10 @@ pub struct Begun {
 /// The database does not answer.
 pub async fn begun(tx: impl PgExecutor<'_>, sweep: SweepId) -> Result<Vec<Begun>, sqlx::Error> {
     let rows = sqlx::query!(
-        "select run_id, step, tokens from run
+        r#"select run_id, step, tokens, state = 'done' and outcome <> 'succeeded' as "fell_short!" from run
          where sweep_id = $1 and kind = 'train' and (is_baseline or axes <> '{}') and 0 < step and 0 < tokens
            and not exists (select from exclusion e where e.run_id = run.run_id)
-         order by number",
+         order by number"#,
         sweep.0,
     )
     .fetch_all(tx)
@@ -234,6 +236,7 @@ pub async fn begun(tx: impl PgExecutor<'_>, sweep: SweepId) -> Result<Vec<Begun>
         run_id: RunId(row.run_id),
         step: row.step.unsigned_abs(),
         tokens: row.tokens.unsigned_abs(),
+        fell_short: row.fell_short,
     });
     Ok(begun.collect())
 }

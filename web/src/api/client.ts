@@ -7,6 +7,7 @@ type Schemas = components['schemas'];
 export type SweepSummary = Schemas['SweepSummary'];
 export type SweepView = Schemas['SweepView'];
 export type SweepState = Schemas['SweepState'];
+export type CanaryView = Schemas['CanaryView'];
 export type AxisView = Schemas['AxisView'];
 export type Counts = Schemas['Counts'];
 export type RunRow = Schemas['RunRow'];

@@ -1191,8 +1191,8 @@ export interface components {
             runs: components["schemas"]["EqualRow"][];
             /**
              * Format: int64
-             * @description The count that was asked for, or the largest that every run which has begun and is not excluded
-             *     has reached; none before the first has begun.
+             * @description The count that was asked for, or the largest that every run has reached which has begun, did not end
+             *     without success, and is not excluded; none before the first has begun.
              */
             tokens?: number | null;
         };
@@ -5433,7 +5433,10 @@ export interface operations {
     at_equal_tokens: {
         parameters: {
             query?: {
-                /** @description Tokens trained on; none: as many as every run that has begun and is not excluded has reached. */
+                /**
+                 * @description Tokens trained on; none: as many as every run has reached that has begun, did not end without success,
+                 *     and is not excluded.
+                 */
                 tokens?: number | null;
                 /** @description The project that this is about. Without it: `default`, or the only one that whoever asks has a role in. */
                 project?: string;

@@ -15,7 +15,7 @@ import { Header } from '../sweep/Header';
 import { Legend } from '../sweep/Legend';
 import { sweepModel } from '../sweep/model';
 import { RunTable } from '../sweep/RunTable';
-import { Others, Waiting } from '../sweep/Standing';
+import { Canaries, Others, Waiting } from '../sweep/Standing';
 import { Failed, Loading } from '../ui/Notice';
 
 export function SweepPage({ name }: { name: string }) {
@@ -63,6 +63,7 @@ function Shown({ sweep, live }: { sweep: SweepView; live: LiveState }) {
       ))}
       <section className="table-section" aria-labelledby="runs">
         <FilterBar model={model} view={view} change={change} />
+        <Canaries sweep={sweep} />
         <Waiting runs={sweep.runs} />
         <RunTable model={model} view={view} change={change} />
         <Excluded sweep={sweep.name} runs={model.filtered} />

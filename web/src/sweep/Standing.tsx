@@ -1,10 +1,33 @@
-// What keeps the points waiting, and the runs that they stand on.
+// What goes ahead of the points, what keeps them waiting, and the runs that they stand on.
 
 import { Link } from 'wouter';
-import type { RunRow } from '../api/client';
-import { plural } from '../lib/format';
+import type { CanaryView, RunRow, SweepView } from '../api/client';
+import { plural, short } from '../lib/format';
 import { Progress } from '../ui/Progress';
 import { RunStatus } from '../ui/StateMark';
+
+const CANARIES: Record<CanaryView['state'], string> = {
+  queued: 'goes first, and waits',
+  running: 'goes ahead of the others',
+  passed: 'has passed',
+  failed: 'has failed: the others wait until it is retried',
+};
+
+/** The runs that go ahead of the others of their shape, until all has ended. */
+export function Canaries({ sweep: { name, canaries = [], state } }: { sweep: SweepView }) {
+  if (canaries.length === 0 || state === 'succeeded' || state === 'ended') return null;
+  return (
+    <ul className="waiting" aria-label="Canaries">
+      {canaries.map(({ shape, run, state, tokens_per_second }) => (
+        <li key={shape}>
+          Canary of {shape}: <Link href={`/sweeps/${name}/${run}`}>#{run}</Link>{' '}
+          <span className={state === 'failed' ? 'bad' : undefined}>{CANARIES[state]}</span>
+          {tokens_per_second != null && <span className="muted"> at {short(tokens_per_second)} tokens/s</span>}
+        </li>
+      ))}
+    </ul>
+  );
+}
 
 /** Each reason once, in the controller's own words. */
 export function Waiting({ runs }: { runs: readonly RunRow[] }) {

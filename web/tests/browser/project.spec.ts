@@ -14,7 +14,7 @@ test('each project has its pages, and whoever chooses another one sees nothing o
   await expect(page.getByRole('heading', { name: 'No sweeps yet' })).toBeVisible();
 
   const apply = await page.request.post(`${url()}/api/v1/sweeps/apply?project=nlp`, {
-    data: { file, folder, prune: false, retry: [], repin: false },
+    data: { file: `${file}canary: true\n`, folder, prune: false, retry: [], repin: false },
   });
   expect(apply.status()).toBe(200);
   await page.reload();
@@ -23,6 +23,8 @@ test('each project has its pages, and whoever chooses another one sees nothing o
   await expect(page.getByRole('heading', { level: 1, name })).toBeVisible();
   const why = 'it takes 1 slot, and project nlp may use only 0 of pool local';
   await expect(page.getByRole('main')).toContainText(why);
+  const canary = page.getByRole('list', { name: 'Canaries' });
+  await expect(canary).toContainText(/Canary of llama-1m\/128 .*: #\d goes first, and waits/);
   await page.getByRole('link', { name: /^Run 3,/ }).click();
   await expect(page).toHaveURL(new RegExp(`/projects/nlp/sweeps/${name}/3$`));
   await page.getByRole('link', { name: 'Pools' }).click();

@@ -76,6 +76,24 @@ fn the_short_forms_mean_the_same() {
 }
 
 #[test]
+fn a_template_that_takes_for_ever_or_all_memory_is_refused() {
+    let asks = |template: &str| YAML.replace("{{question.strip()}} {{size}}?", template);
+    let loops = "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}";
+    let refused = refusal(&asks(loops), DATA);
+    let why = "doc_to_text: over the limit of 1000000 steps for a line";
+    assert!(refused.contains(".jsonl:1: ") && refused.ends_with(why), "{refused}");
+    for large in
+        ["{{ question * 9000000 }}", "{% for a in range(9999) %}{{ question * 99 }}{% endfor %}"]
+    {
+        let refused = refusal(&asks(large), DATA);
+        let why = "doc_to_text: gives over the limit of 1048576 bytes for a line";
+        assert!(refused.ends_with(why), "{refused}");
+    }
+    let choices = YAML.replace("{{choices}}", "{{ range(9999) | map('abs') | list * 99999 }}");
+    assert!(refusal(&choices, DATA).contains("doc_to_choice: "));
+}
+
+#[test]
 fn the_fingerprint_is_that_of_both_files() {
     let (_folder, path) = task(YAML, DATA);
     assert_eq!(Task::open(&path).unwrap().sha256, fingerprint(YAML.as_bytes(), DATA.as_bytes()));

@@ -24,6 +24,10 @@ pub const TASK_BYTES_MAX: u64 = 1 << 20;
 /// The questions of a task, all of which are held in memory: the largest that people compare models with
 /// have some 10 MB.
 pub const TASK_DATA_BYTES_MAX: u64 = 256 << 20;
+/// What a template makes of one question: a long document with its examples has some 100 kB.
+pub const TASK_TEXT_BYTES_MAX: usize = 1 << 20;
+/// Instructions of a template for one question, which takes some dozens: loops within loops would take for ever.
+pub const TASK_STEPS_MAX: u64 = 1_000_000;
 
 /// A report stops here: whoever has a hundred errors mends the first ones and asks again.
 pub(crate) const ERRORS_MAX: usize = 100;

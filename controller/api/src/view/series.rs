@@ -30,8 +30,8 @@ pub struct SeriesAnswer {
 /// What the runs of a sweep had come to after the same number of tokens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EqualTokens {
-    /// The count that was asked for, or the largest that every run which has begun and is not excluded
-    /// has reached; none before the first has begun.
+    /// The count that was asked for, or the largest that every run has reached which has begun, did not end
+    /// without success, and is not excluded; none before the first has begun.
     pub tokens: Option<u64>,
     /// Runs that have reached it and are not excluded, in the order of their numbers.
     pub runs: Vec<EqualRow>,

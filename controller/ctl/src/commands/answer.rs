@@ -48,8 +48,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "METRIC")]
     by: Option<String>,
 
-    /// Compare at the end (finished runs only), at the most tokens that every run which has begun has
-    /// reached (equal), or at a count of tokens (200k): the last score at or before it.
+    /// Compare at the end (finished runs only), at the most tokens that every run has reached which
+    /// did not end early (equal), or at a count of tokens (200k): the last score at or before it.
     #[arg(long, value_name = "end|equal|TOKENS", default_value = "end", value_parser = at)]
     at: At,
 

@@ -1,13 +1,17 @@
 //! Templates over one line of data, as lm-evaluation-harness renders them.
 
+use std::io::{self, Write};
+
+use assay_api::sweep::limits::{TASK_STEPS_MAX, TASK_TEXT_BYTES_MAX};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::ValueKind;
-use minijinja::{Environment, UndefinedBehavior, Value};
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
 
-/// A template engine that is strict about names and prints as Python does.
+/// A template engine that is strict about names, prints as Python does, and comes to an end.
 pub(super) fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_fuel(Some(TASK_STEPS_MAX));
     let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
     environment.set_syntax(syntax.expect("the delimiters are the standard ones"));
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
@@ -36,8 +40,26 @@ pub(super) fn evaluate(
     if let Some(value) = column(source, line) {
         return Ok(Given::Column(value));
     }
-    let rendered = environment.render_str(source, line);
-    rendered.map(Given::Rendered).map_err(|error| explain(&error, line))
+    let mut text = Text(Vec::new());
+    let template = environment.template_from_str(source).map_err(|it| explain(&it, line))?;
+    template.render_captured_to(line.clone(), &mut text).map_err(|it| explain(&it, line))?;
+    Ok(Given::Rendered(String::from_utf8(text.0).expect("a template gives text")))
+}
+
+/// No more than a question may have.
+struct Text(Vec<u8>);
+
+impl Write for Text {
+    fn write(&mut self, more: &[u8]) -> io::Result<usize> {
+        if TASK_TEXT_BYTES_MAX < self.0.len() + more.len() {
+            return Err(io::Error::from(io::ErrorKind::FileTooLarge));
+        }
+        self.0.write(more)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// `source` is the name of a column, or one `{{ expression }}`: its value, not its text.
@@ -73,7 +95,13 @@ fn column(source: &str, line: &Value) -> Option<Value> {
     line.get_attr(source).ok().filter(|value| !value.is_undefined())
 }
 
-fn explain(error: &minijinja::Error, line: &Value) -> String {
+fn explain(error: &Error, line: &Value) -> String {
+    if error.kind() == ErrorKind::OutOfFuel {
+        return format!("over the limit of {TASK_STEPS_MAX} steps for a line");
+    }
+    if error.kind() == ErrorKind::WriteFailure {
+        return format!("gives over the limit of {TASK_TEXT_BYTES_MAX} bytes for a line");
+    }
     let what = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
     let at = error.line().map(|line| format!(" (template line {line})")).unwrap_or_default();
     format!("{what}{at}; {}", columns(line))
