@@ -1,7 +1,6 @@
 -- Several projects: who may do what in which of them, and what they may use.
 
 alter table project add column created_by text not null default 'assay';
-alter table project alter column created_by drop default;
 alter table project add constraint project_name_short check (name ~ '^[A-Za-z0-9_-]{1,63}$');
 
 -- At most so many slots of a pool are taken by active runs of a project. No row: all of them.
