@@ -5,7 +5,9 @@ use assay_api::view::{
     TokenRequest, TokenSecret, TokenView, WebhookEvent, WebhookRequest,
 };
 use assay_controller::access::{self, Access};
+use assay_controller::http::Error;
 use assay_controller::store::project;
+use assay_controller::{apply, webhook};
 use assay_tests::{TestApp, sweep};
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
@@ -296,6 +298,32 @@ async fn a_project_is_deleted_once_it_is_empty_with_its_tokens(db: PgPool) {
     let app = serving(app);
     let (status, text) = look::<serde_json::Value>(&app, &editor, "/sweeps").await.unwrap_err();
     assert_eq!(status, StatusCode::UNAUTHORIZED, "{text}");
+}
+
+/// Goal: what comes too late is told so, and is no fault. Method: the project is found, and gone before what is
+/// asked for is stored.
+#[sqlx::test(migrator = "assay_controller::store::MIGRATOR")]
+async fn what_is_added_to_a_project_that_was_just_deleted_is_refused(db: PgPool) {
+    let app = with_nlp(db.clone(), 1).await;
+    let nlp = project::find(&db, "nlp").await.unwrap().unwrap();
+    project::delete(&db, nlp.project_id).await.unwrap();
+    let asked = TokenRequest { name: "late".to_owned(), role: Role::Viewer, expires_in_s: None };
+    let webhook = WebhookRequest {
+        name: "late".to_owned(),
+        url: "https://example.com/".to_owned(),
+        events: vec![WebhookEvent::SweepFinished],
+    };
+    let file = app.request(&sweep("late"));
+    let night = app.request(&sweep("late").replacen("base:", "schedule: 0 0 29 2 *\nbase:", 1));
+    let refusals = [
+        access::create(&db, Some(&nlp), &asked, "the test").await.map(drop),
+        webhook::add(&app.app, &nlp, &webhook, "the test").await.map(drop),
+        apply::apply(&app.app, &nlp, &file, "the test").await.map(drop),
+        apply::apply(&app.app, &nlp, &night, "the test").await.map(drop),
+    ];
+    for refused in refusals {
+        assert!(matches!(refused, Err(Error::NotFound(_))), "{refused:?}");
+    }
 }
 
 #[sqlx::test(migrator = "assay_controller::store::MIGRATOR")]

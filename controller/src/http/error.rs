@@ -6,6 +6,7 @@ use axum::Json;
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use sqlx::error::DatabaseError;
 use tracing::{error, warn};
 
 /// Seconds. A server of Postgres that restarts takes a few.
@@ -111,6 +112,11 @@ pub(super) async fn unknown_method(method: Method, uri: Uri) -> Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
+        if error.as_database_error().is_some_and(DatabaseError::is_foreign_key_violation) {
+            warn!(%error, "something was deleted under a request: {error}");
+            let text = "what this was to belong to has been deleted meanwhile: look again";
+            return Self::NotFound(text.to_owned());
+        }
         Self::from(anyhow::Error::from(error))
     }
 }

@@ -34,6 +34,7 @@ pub(crate) enum Command {
     /// Say how many slots of a pool its active runs may take. What is active goes on.
     Quota {
         name: String,
+        /// Whose slots.
         #[arg(long, value_name = "POOL")]
         pool: String,
         /// 0: nothing of it is placed there.
