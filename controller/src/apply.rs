@@ -183,7 +183,7 @@ async fn store_in(
     let scored = store::run::scored(&mut *tx, sweep).await?;
     let later = evaluate::missing(expansion, &stored, scored);
     let diff = Diff::new(expansion, &stored, &later, request);
-    let trained = reuse::trained(&mut *tx, project.project_id, expansion).await?;
+    let trained = reuse::trained(&mut *tx, project_id, expansion).await?;
     store_runs(&mut *tx, sweep, expansion, (&stored, &later)).await?;
     if wants_canaries(app, expansion) {
         store::canary::plan(&mut *tx, sweep).await?;

@@ -16,20 +16,20 @@ pub struct Roles {
 impl Roles {
     /// In one project, or in all of them.
     #[must_use]
-    pub fn only(project: Option<String>, role: Role) -> Self {
-        match project {
-            None => Self { everywhere: Some(role), projects: BTreeMap::new() },
-            Some(name) => Self { everywhere: None, projects: BTreeMap::from([(name, role)]) },
-        }
+    pub fn only(project: Option<&str>, role: Role) -> Self {
+        let mut roles = Self::default();
+        roles.add(project, role);
+        roles
     }
 
     /// Adds a role, where it is higher than what is there.
     pub fn add(&mut self, project: Option<&str>, role: Role) {
-        let known = project.map_or(self.everywhere, |name| self.projects.get(name).copied());
-        let role = known.map_or(role, |known| known.max(role));
         match project {
-            None => self.everywhere = Some(role),
-            Some(name) => drop(self.projects.insert(name.to_owned(), role)),
+            None => self.everywhere = self.everywhere.max(Some(role)),
+            Some(name) => {
+                let held = self.projects.entry(name.to_owned()).or_insert(role);
+                *held = role.max(*held);
+            }
         }
     }
 
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn the_higher_of_two_roles_counts_in_a_project() {
-        let mut roles = Roles::only(Some("nlp".to_owned()), Role::Editor);
+        let mut roles = Roles::only(Some("nlp"), Role::Editor);
         assert_eq!(roles.in_project("nlp"), Some(Role::Editor));
         assert_eq!(roles.in_project("default"), None);
         roles.add(None, Role::Viewer);
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn the_default_project_is_meant_or_the_only_one() {
-        let mut roles = Roles::only(Some("nlp".to_owned()), Role::Editor);
+        let mut roles = Roles::only(Some("nlp"), Role::Editor);
         assert_eq!(roles.implied(), Some("nlp"));
         roles.add(Some("vision"), Role::Viewer);
         assert_eq!(roles.implied(), None);

@@ -76,7 +76,7 @@ pub async fn of_hash(
     .await?;
     Ok(row.map(|row| {
         let roles = match row.token_role {
-            Some(word) => Roles::only(row.project, role(&word)),
+            Some(word) => Roles::only(row.project.as_deref(), role(&word)),
             None => {
                 Roles { everywhere: row.role.as_deref().map(role), projects: row.project_roles.0 }
             }

@@ -188,7 +188,7 @@ pub async fn of_hash(db: impl PgExecutor<'_>, hash: &[u8]) -> Result<Option<Show
     Ok(row.map(|row| Shown {
         token_id: row.token_id,
         name: row.name,
-        roles: Roles::only(row.project, role(&row.role)),
+        roles: Roles::only(row.project.as_deref(), role(&row.role)),
         state: state(row.is_revoked, row.is_expired),
         is_replaced: row.is_replaced,
     }))

@@ -159,21 +159,25 @@ impl Planner<'_> {
         let base_values = base_values(sweep, &base);
         let base_json: Vec<Value> = base_values.iter().map(|value| value.json.clone()).collect();
         let choices = choices(sweep, &base_json, errors);
-        let resolved = self.resolve_all(&choices, errors);
-        for (choice, resolved) in choices.iter().zip(resolved) {
+        for (choice, resolved) in self.resolve_all(&choices, errors) {
             self.plan_choice(choice, resolved, &base_values);
         }
     }
 
     /// Each choice by itself, in as many threads as there are processors: of 10,000 they take longer than all
     /// else that is done with a file. None, if any of them is wrong.
-    fn resolve_all(&self, choices: &[Choice], errors: &mut Errors) -> Vec<Resolved> {
+    fn resolve_all<'c>(
+        &self,
+        choices: &'c [Choice],
+        errors: &mut Errors,
+    ) -> Vec<(&'c Choice, Resolved)> {
         let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
         let size = choices.len().div_ceil(threads).max(CHOICES_A_THREAD);
-        let resolve = |part: &[Choice]| {
+        let resolve = |part: &'c [Choice]| {
             let (mut resolved, mut errors) = (Vec::with_capacity(part.len()), Errors::default());
             for choice in part {
-                resolved.extend(self.resolve_choice(choice, &mut errors));
+                let one = self.resolve_choice(choice, &mut errors);
+                resolved.extend(one.map(|one| (choice, one)));
                 if errors.is_full() {
                     break;
                 }
