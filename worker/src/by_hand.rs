@@ -86,6 +86,10 @@ struct Printer;
 impl Watcher for Printer {
     fn phase(&mut self, _phase: Phase) {}
 
+    fn opened(&mut self, facts: &str) {
+        say(facts);
+    }
+
     fn stepped(&mut self, stepped: &Stepped) {
         let Stepped { step, tokens, loss, grad_norm, lr, .. } = stepped;
         if step % PRINT_EVERY == 0 {

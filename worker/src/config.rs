@@ -93,8 +93,8 @@ pub struct Plan {
     /// Sequences of a micro-batch.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub rows: usize,
-    /// How numbers are kept: f32 as the CPU's engine does, or bf16 with exact f32 masters, as on GPUs.
-    /// Statistics and moments are f32 in both.
+    /// How numbers are kept: f32 as the CPU's engine does, or bf16 as on GPUs: with exact f32 masters if
+    /// these fit, else without, and updates are rounded stochastically.
     #[arg(long, value_enum, default_value_t)]
     pub precision: Precision,
     /// Threads, which need some scratch each.

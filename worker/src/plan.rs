@@ -8,7 +8,7 @@ use assay_cuda::Cuda;
 use assay_trainer::cpu::Cpu;
 use assay_trainer::hugging_face;
 use assay_trainer::model::{self, Config};
-use assay_trainer::planned::{Backend as _, Bytes, Keep, Plan, Shape};
+use assay_trainer::planned::{Backend as _, Bytes, Formats, Keep, Needs, Plan, Shape};
 
 use crate::config::{self, Precision};
 
@@ -23,15 +23,23 @@ pub fn run(options: &config::Plan) -> anyhow::Result<()> {
         None => None,
     };
     anyhow::ensure!(0 < options.rows && 0 < options.context, "--rows and --context begin at 1");
-    let make = |rows, keep| {
+    let all_formats: &[Formats] = match options.precision {
+        Precision::F32 => &[Formats::SINGLE],
+        Precision::Bf16 => &[Formats::BF16, Formats::BF16_BY_CHANCE],
+    };
+    let make = |rows, formats, keep| {
         let (context, threads) = (options.context, options.threads.max(1));
         let shape = Shape { rows, context, longest: context, threads };
         let needs = match options.precision {
             Precision::F32 => Cpu::needs(&config, &shape),
             Precision::Bf16 => Cuda::needs(&config, &shape),
         };
-        Plan::new(&config, &shape, needs, keep)
+        Plan::new(&config, &shape, Needs { formats, ..needs }, keep)
     };
+    let choices: Vec<(Formats, Keep)> = all_formats
+        .iter()
+        .flat_map(|formats| Keep::TRAINING.map(|keep| (*formats, keep)))
+        .collect();
     say(&format!(
         "{}: {:.3} B parameters; {} x {} tokens a micro-batch\n",
         options.model,
@@ -40,18 +48,23 @@ pub fn run(options: &config::Plan) -> anyhow::Result<()> {
         options.context
     ));
     let fits = |plan: &Plan| limit.is_none_or(|limit| plan.bytes <= limit);
-    let plans = Keep::TRAINING.map(|keep| make(options.rows, keep));
-    let plan = plans.iter().find(|plan| fits(plan)).unwrap_or(&plans[Keep::TRAINING.len() - 1]);
+    let plans = choices.iter().map(|(formats, keep)| make(options.rows, *formats, *keep));
+    let plans: Vec<Plan> = plans.collect();
+    let plan = plans.iter().find(|plan| fits(plan)).unwrap_or(&plans[plans.len() - 1]);
     let width = plan.lines.iter().map(|line| line.what.len()).max().unwrap_or(0);
     for line in plan.lines.iter().filter(|line| line.bytes != 0) {
         say(&format!("{:width$}  {:>10}", line.what, Bytes(line.bytes)));
     }
     say(&format!("{:width$}  {:>10}", "in all", Bytes(plan.bytes)));
-    say(&format!("\nof each block it keeps {}", plan.training.keep.words()));
+    say(&format!("\nparameters are {}", plan.formats.words()));
+    say(&format!("of each block it keeps {}", plan.training.keep.words()));
     let Some(limit) = limit else { return Ok(()) };
-    for keep in Keep::TRAINING {
-        let rows = most(|rows| make(rows, keep).bytes <= limit);
-        say(&format!("{rows:>4} sequences fit if it keeps {}", keep.words()));
+    for formats in all_formats {
+        say(&format!("\nwith parameters in {}:", formats.words()));
+        for keep in Keep::TRAINING {
+            let rows = most(|rows| make(rows, *formats, keep).bytes <= limit);
+            say(&format!("{rows:>4} sequences fit if it keeps {}", keep.words()));
+        }
     }
     anyhow::ensure!(
         fits(plan),

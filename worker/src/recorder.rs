@@ -193,6 +193,10 @@ impl Watcher for Recorder {
         self.flush_when_due();
     }
 
+    fn opened(&mut self, facts: &str) {
+        self.log(LogLevel::Info, format!("engine: {facts}"));
+    }
+
     fn stepped(&mut self, stepped: &Stepped) {
         let Stepped { step, tokens, loss, grad_norm, lr, .. } = *stepped;
         self.stopwatch.stepped(tokens, clock::instant());

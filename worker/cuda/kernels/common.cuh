@@ -21,6 +21,9 @@ __device__ __forceinline__ u32 narrow2(float low, float high) {
     return bits;
 }
 
+__device__ __forceinline__ void add(float &to, float value) { to += value; }
+__device__ __forceinline__ void add(bf16 &to, float value) { to = narrow(widen(to) + value); }
+
 // N neighbors at once: 8 of bf16 are 16 bytes, the widest access there is.
 template <int N> __device__ __forceinline__ void get(const bf16 *from, float (&values)[N]);
 template <int N> __device__ __forceinline__ void put(bf16 *to, const float (&values)[N]);

@@ -22,9 +22,9 @@ extern "C" __global__ void embed_1(const bf16 *table, const u32 *inputs, bf16 *x
 
 // One row of blocks for each token that occurs: `order` has the places where it does, in their order,
 // from `firsts[i]` on. So every row of the table is summed by one thread a column, always alike.
-template <int N>
+template <int N, typename T>
 __device__ void embed_backward(const bf16 *dx, const u32 *tokens, const u32 *firsts,
-                               const u32 *order, float *dtable, u32 width) {
+                               const u32 *order, T *dtable, u32 width) {
     const u32 at = (blockIdx.y * blockDim.x + threadIdx.x) * N;
     if (width <= at) return;
     float sum[N] = {};
@@ -36,17 +36,18 @@ __device__ void embed_backward(const bf16 *dx, const u32 *tokens, const u32 *fir
 #pragma unroll
         for (int j = 0; j < N; j++) sum[j] += values[j];
     }
-    float *into = dtable + u64(tokens[blockIdx.x]) * width + at;
+    T *into = dtable + u64(tokens[blockIdx.x]) * width + at;
 #pragma unroll
-    for (int j = 0; j < N; j++) into[j] += sum[j];
+    for (int j = 0; j < N; j++) add(into[j], sum[j]);
 }
 
-extern "C" __global__ void embed_backward_8(const bf16 *dx, const u32 *tokens, const u32 *firsts,
-                                            const u32 *order, float *dtable, u32 width) {
-    embed_backward<8>(dx, tokens, firsts, order, dtable, width);
-}
+#define EMBED_BACKWARD(NAME, N, T)                                                                \
+    extern "C" __global__ void NAME(const bf16 *dx, const u32 *tokens, const u32 *firsts,         \
+                                    const u32 *order, T *dtable, u32 width) {                     \
+        embed_backward<N>(dx, tokens, firsts, order, dtable, width);                              \
+    }
 
-extern "C" __global__ void embed_backward_1(const bf16 *dx, const u32 *tokens, const u32 *firsts,
-                                            const u32 *order, float *dtable, u32 width) {
-    embed_backward<1>(dx, tokens, firsts, order, dtable, width);
-}
+EMBED_BACKWARD(embed_backward_8, 8, float)
+EMBED_BACKWARD(embed_backward_1, 1, float)
+EMBED_BACKWARD(embed_backward_bf16_8, 8, bf16)
+EMBED_BACKWARD(embed_backward_bf16_1, 1, bf16)

@@ -94,11 +94,20 @@ NORM(8)
 NORM(1)
 
 // dgain += the rows of `partial`, one after another.
-extern "C" __global__ void gain_gradient(const float *partial, float *dgain, u32 rows, u32 width) {
+template <typename T>
+__device__ void gain_gradient(const float *partial, T *dgain, u32 rows, u32 width) {
     const u32 at = blockIdx.x * blockDim.x + threadIdx.x;
     if (width <= at) return;
     float sum = 0;
 #pragma unroll 8
     for (u32 row = 0; row < rows; row++) sum += partial[u64(row) * width + at];
-    dgain[at] += sum;
+    add(dgain[at], sum);
+}
+
+extern "C" __global__ void gain_gradient(const float *partial, float *dgain, u32 rows, u32 width) {
+    gain_gradient<float>(partial, dgain, rows, width);
+}
+
+extern "C" __global__ void gain_gradient_bf16(const float *partial, bf16 *dgain, u32 rows, u32 width) {
+    gain_gradient<bf16>(partial, dgain, rows, width);
 }

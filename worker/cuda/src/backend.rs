@@ -7,7 +7,7 @@ use assay_trainer::engine::Batch;
 use assay_trainer::model::Config;
 use assay_trainer::planned::{
     Backend, Formats, Heads, Losses, Matrix, Needs, Norm, Onto, Parameters, Plan, Rates, Region,
-    Shape, Squares, Turn, Weights,
+    Shape, Squares, TooLarge, Turn, Weights,
 };
 use cudarc::driver::sys::CUdeviceptr;
 
@@ -93,6 +93,18 @@ impl Cuda {
             memory,
             device,
         })
+    }
+
+    /// Into so many bytes of a card: with exact master weights if they fit at all, else with updates that are
+    /// rounded by chance.
+    ///
+    /// # Errors
+    /// Even so it does not fit.
+    pub fn plan(config: &Config, shape: &Shape, limit: usize) -> Result<Plan, TooLarge> {
+        let exact = Self::needs(config, shape);
+        let by_chance = Needs { formats: Formats::BF16_BY_CHANCE, ..exact };
+        Plan::within(config, shape, exact, Some(limit))
+            .or_else(|_| Plan::within(config, shape, by_chance, Some(limit)))
     }
 
     #[must_use]
@@ -229,6 +241,10 @@ impl Backend for Cuda {
         Needs { formats: Formats::BF16, workspace, logits: LOGITS }
     }
 
+    fn place(&self) -> String {
+        self.device.card().name.clone()
+    }
+
     fn write(&mut self, region: Region, values: &[f32]) {
         if region.size == size_of::<f32>() {
             self.attempt(|| self.device.upload(self.at(region), values));
@@ -305,12 +321,12 @@ impl Backend for Cuda {
         let pieces = dx.columns.div_ceil(step(dx.columns) * THREADS as usize);
         let (from, to, width) = (self.at(dx.region), self.at(dtable.region), narrow(dx.columns));
         let arguments = arguments![from, tokens, firsts, order, to, width];
-        self.launch(
-            fitting(["embed_backward_8", "embed_backward_1"], dx.columns),
-            (count, pieces, 1),
-            (THREADS, 0),
-            arguments,
-        );
+        let names = if dtable.region.size == size_of::<f32>() {
+            ["embed_backward_8", "embed_backward_1"]
+        } else {
+            ["embed_backward_bf16_8", "embed_backward_bf16_1"]
+        };
+        self.launch(fitting(names, dx.columns), (count, pieces, 1), (THREADS, 0), arguments);
     }
 
     fn norm(&mut self, from: Option<(Matrix, Matrix)>, norm: &Norm, y: Matrix) {
@@ -338,7 +354,9 @@ impl Backend for Cuda {
         let grid = (width.div_ceil(THREADS as usize), 1, 1);
         let to = self.at(dgain);
         let arguments = arguments![partial, to, narrow(blocks), narrow(width)];
-        self.launch("gain_gradient", grid, (THREADS, 0), arguments);
+        let name =
+            if dgain.size == size_of::<f32>() { "gain_gradient" } else { "gain_gradient_bf16" };
+        self.launch(name, grid, (THREADS, 0), arguments);
     }
 
     fn linear(&mut self, x: Matrix, w: Matrix, y: Matrix) {
@@ -473,13 +491,26 @@ impl Backend for Cuda {
 
     fn adamw(&mut self, parameters: &Parameters, rates: &Rates) -> Squares {
         let Parameters { weights, grads, first, second, decayed } = *parameters;
+        let low = self.rest(weights);
         let [high, grads, first, second] =
             [weights, grads, first, second].map(|region| self.at(region));
-        let (low, partial) = (self.at(self.weights_rest), self.scratch.free);
+        let partial = self.scratch.free;
         let (count, decayed, by) =
             (wide(weights.len), wide(decayed), rates.factors(rates.weight_decay));
-        let arguments = arguments![high, low, grads, first, second, partial, count, decayed, by];
-        self.launch("adamw", (SUMMING, 1, 1), (THREADS, 0), arguments);
+        let (grid, block) = ((SUMMING, 1, 1), (THREADS, 0));
+        match low {
+            Some(low) => {
+                let arguments =
+                    arguments![high, low, grads, first, second, partial, count, decayed, by];
+                self.launch("adamw", grid, block, arguments);
+            }
+            None => {
+                let chance = rates.updates;
+                let arguments =
+                    arguments![high, grads, first, second, partial, count, decayed, by, chance];
+                self.launch("adamw_by_chance", grid, block, arguments);
+            }
+        }
         self.add_up(SUMMING, 2);
         let [weights, update] = self.sums(self.scratch.sums);
         Squares { weights, update }

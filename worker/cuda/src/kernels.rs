@@ -34,12 +34,26 @@ pub const SOURCES: [Source; 8] = [
     Source {
         file: "embedding.cu",
         parts: &[COMMON, include_str!("../kernels/embedding.cu")],
-        functions: &["embed_8", "embed_1", "embed_backward_8", "embed_backward_1"],
+        functions: &[
+            "embed_8",
+            "embed_1",
+            "embed_backward_8",
+            "embed_backward_1",
+            "embed_backward_bf16_8",
+            "embed_backward_bf16_1",
+        ],
     },
     Source {
         file: "norm.cu",
         parts: &[COMMON, include_str!("../kernels/norm.cu")],
-        functions: &["norm_8", "norm_1", "norm_backward_8", "norm_backward_1", "gain_gradient"],
+        functions: &[
+            "norm_8",
+            "norm_1",
+            "norm_backward_8",
+            "norm_backward_1",
+            "gain_gradient",
+            "gain_gradient_bf16",
+        ],
     },
     Source {
         file: "rope.cu",
@@ -64,7 +78,14 @@ pub const SOURCES: [Source; 8] = [
     Source {
         file: "optimizer.cu",
         parts: &[COMMON, include_str!("../kernels/optimizer.cu")],
-        functions: &["square", "square_narrow", "square_joined", "add_up", "adamw"],
+        functions: &[
+            "square",
+            "square_narrow",
+            "square_joined",
+            "add_up",
+            "adamw",
+            "adamw_by_chance",
+        ],
     },
 ];
 

@@ -1,5 +1,6 @@
 //! The engine that runs are trained with, on one NVIDIA GPU: [`Cuda`] is a
-//! [`Backend`](assay_trainer::planned::Backend) in bf16 with exact f32 master weights.
+//! [`Backend`](assay_trainer::planned::Backend) in bf16, with exact f32 master weights where they fit, else with
+//! updates that are rounded stochastically.
 //!
 //! One stream, one arena. Nothing of CUDA is needed to build or to start: the driver, NVRTC and cublasLt
 //! are [loaded](library) when an engine is opened, and the kernels in `kernels/` are
@@ -24,7 +25,7 @@ use std::path::PathBuf;
 
 use assay_trainer::engine::{Engine, Settings, Tensors};
 use assay_trainer::model::Config;
-use assay_trainer::planned::{Backend as _, Plan, Planned, Shape};
+use assay_trainer::planned::{Planned, Shape};
 use assay_trainer::{Gpu, TrainError};
 
 pub use backend::Cuda;
@@ -43,7 +44,8 @@ pub struct Cards {
 }
 
 impl Cards {
-    /// An engine, with as much kept of the forward pass as the card's free memory allows.
+    /// An engine, with as much kept of the parameters' bits and of the forward pass as the card's free memory
+    /// allows.
     ///
     /// # Errors
     /// There is no card or no driver, the memory does not suffice, or these are not the model's weights.
@@ -56,7 +58,7 @@ impl Cards {
     ) -> anyhow::Result<Planned<Cuda>> {
         let device = Device::open(0, self.kept_kernels.clone())?;
         let free = device.free_memory()?.saturating_sub(MARGIN);
-        let plan = Plan::within(config, shape, Cuda::needs(config, shape), Some(free))
+        let plan = Cuda::plan(config, shape, free)
             .map_err(|error| CudaError::TooLarge { needed: error.needed, free })?;
         let backend = Cuda::new(device, &plan, config)?;
         Planned::new(config, settings, plan, backend, weights)

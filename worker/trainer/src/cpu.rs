@@ -162,6 +162,14 @@ impl Backend for Cpu {
         Needs { formats: Formats::SINGLE, workspace, logits: LOGITS }
     }
 
+    fn place(&self) -> String {
+        let products = match self.products {
+            Products::F32 => "f32",
+            Products::Bf16 => "bf16",
+        };
+        format!("{} thread(s) of the processor, products in {products}", self.threads.count())
+    }
+
     fn write(&mut self, region: Region, values: &[f32]) {
         let range = self.range(region);
         self.memory[range].copy_from_slice(values);

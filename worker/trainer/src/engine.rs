@@ -13,6 +13,9 @@ use crate::data::{IGNORED, Sequence};
 
 /// Forward, backward and update of one model.
 pub trait Engine {
+    /// Where it computes, and what it keeps there, for people.
+    fn facts(&self) -> String;
+
     /// Forward and backward of one micro-batch; its gradients are added to those of the step.
     /// `weight` is what one target counts in the loss: 1 / targets of the whole step.
     fn accumulate(&mut self, batch: &Batch, weight: f64) -> anyhow::Result<()>;

@@ -103,6 +103,17 @@ impl<B: Backend> Planned<B> {
 }
 
 impl<B: Backend> Engine for Planned<B> {
+    fn facts(&self) -> String {
+        let Plan { formats, bytes, training, .. } = &self.plan;
+        format!(
+            "{}: {} of memory, parameters in {}; of each block it keeps {}",
+            self.backend.place(),
+            Bytes(*bytes),
+            formats.words(),
+            training.keep.words()
+        )
+    }
+
     fn accumulate(&mut self, batch: &Batch, weight: f64) -> anyhow::Result<()> {
         self.check(batch)?;
         anyhow::ensure!(

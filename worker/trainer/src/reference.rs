@@ -102,6 +102,10 @@ impl Reference {
 }
 
 impl Engine for Reference {
+    fn facts(&self) -> String {
+        format!("candle-core on {} thread(s) of the processor, in f32", self.settings.threads)
+    }
+
     fn accumulate(&mut self, batch: &Batch, weight: f64) -> anyhow::Result<()> {
         let this = &*self;
         let parts = in_threads(&batch.split(self.settings.threads), |part| {

@@ -22,6 +22,7 @@ pub fn score(
 ) -> Result<Option<u64>, TrainError> {
     watcher.phase(Phase::Loading);
     let (mut engine, exam) = open::weights(spec, weights, inputs)?;
+    watcher.opened(&engine.facts());
     let step = spec.train.steps();
     watcher.phase(Phase::Evaluating);
     let patience = || match watcher.wish() {

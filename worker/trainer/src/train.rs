@@ -27,6 +27,7 @@ pub fn train(
     watcher.phase(Phase::Loading);
     checkpoint::clear_unfinished(&inputs.run_folder)?;
     let mut run = open::open(spec, inputs)?;
+    watcher.opened(&run.engine.facts());
     let steps = spec.train.steps();
     let before_decay = state_to_keep(&spec.train.lr, steps);
 

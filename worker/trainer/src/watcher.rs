@@ -64,6 +64,8 @@ pub struct Shorter {
 /// The world, as far as the loop knows it. Nothing here may wait for a network.
 pub trait Watcher {
     fn phase(&mut self, phase: Phase);
+    /// The engine is there: its [facts](Engine::facts).
+    fn opened(&mut self, facts: &str);
     fn stepped(&mut self, stepped: &Stepped);
     fn measured(&mut self, step: u64, measurements: &[Measurement]);
     /// Bytes to be laid into a checkpoint that is about to be written.

@@ -158,11 +158,12 @@ fn measure(case: &Case, by_operation: bool) -> Value {
     let (card, free) = (device.card().name.clone(), device.free_memory().expect("asked"));
     let Case { config, rows, context, .. } = case;
     let shape = Shape { rows: *rows, context: *context, longest: *context, threads: 1 };
-    let plan = match Plan::within(config, &shape, Cuda::needs(config, &shape), Some(free)) {
+    let plan = match Cuda::plan(config, &shape, free) {
         Ok(plan) => plan,
         Err(error) => return json!({ "failed": error.to_string() }),
     };
     let (keep, bytes) = (plan.training.keep.words(), plan.bytes);
+    let formats = plan.formats.words();
     let backend = Cuda::new(device, &plan, config).expect("an arena");
     let said = if by_operation {
         let (seconds, backend) = run(case, plan, Timed::new(backend));
@@ -171,7 +172,7 @@ fn measure(case: &Case, by_operation: bool) -> Value {
         let (seconds, _) = run(case, plan, backend);
         figures(case, seconds)
     };
-    json!({ "card": card, "keeps": keep, "arena_gb": bytes as f64 / 1e9, "figures": said })
+    json!({ "card": card, "parameters": formats, "keeps": keep, "arena_gb": bytes as f64 / 1e9, "figures": said })
 }
 
 /// Seconds of a step after the first two, and the backend.

@@ -41,6 +41,9 @@ impl Backend for Timed {
     fn needs(config: &Config, shape: &Shape) -> Needs {
         Cuda::needs(config, shape)
     }
+    fn place(&self) -> String {
+        self.backend.place()
+    }
     fn write(&mut self, region: Region, values: &[f32]) {
         self.backend.write(region, values);
     }

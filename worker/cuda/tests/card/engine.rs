@@ -7,7 +7,7 @@ use assay_trainer::data::Sequence;
 use assay_trainer::engine::{Batch, Engine, Numbers, Settings, Tensors, Update};
 use assay_trainer::initial;
 use assay_trainer::model::{Config, Head, preset};
-use assay_trainer::planned::{Backend as _, Keep, Plan, Planned, Shape};
+use assay_trainer::planned::{Backend as _, Formats, Keep, Needs, Plan, Planned, Shape};
 
 use crate::bench::{batch, cards, device};
 
@@ -17,6 +17,9 @@ const SETTINGS: Settings = Settings {
     z_loss: 1e-4,
     threads: 2,
 };
+
+/// With masters, and without.
+const FORMATS: [Formats; 2] = [Formats::BF16, Formats::BF16_BY_CHANCE];
 
 fn model() -> Config {
     Config { layers: 3, ..preset("llama-3m").expect("listed") }
@@ -34,8 +37,9 @@ fn on_card(config: &Config, weights: &Tensors) -> Planned<Cuda> {
     cards().engine(config, SETTINGS, &shape(), weights).expect("an engine")
 }
 
-fn on_card_with(config: &Config, weights: &Tensors, keep: Keep) -> Planned<Cuda> {
-    let plan = Plan::new(config, &shape(), Cuda::needs(config, &shape()), keep);
+fn on_card_with(config: &Config, weights: &Tensors, formats: Formats, keep: Keep) -> Planned<Cuda> {
+    let needs = Needs { formats, ..Cuda::needs(config, &shape()) };
+    let plan = Plan::new(config, &shape(), needs, keep);
     let device = device();
     let backend = Cuda::new(device, &plan, config).expect("an arena");
     Planned::new(config, SETTINGS, plan, backend, weights).expect("an engine")
@@ -147,20 +151,52 @@ fn it_scores_as_the_cpu_does() {
 fn the_same_steps_give_the_same_bits_and_go_on_from_a_checkpoint() {
     let config = model();
     let weights = initial::draw(&config, 2);
-    let mut whole = on_card(&config, &weights);
-    let numbers: Vec<Numbers> = (1..=20).map(|number| step(&mut whole, number)).collect();
-    let mut half = on_card(&config, &weights);
-    for expected in &numbers[..10] {
-        assert_eq!(step(&mut half, expected.step), *expected);
+    for formats in FORMATS {
+        let mut whole = on_card_with(&config, &weights, formats, Keep::All);
+        let numbers: Vec<Numbers> = (1..=20).map(|number| step(&mut whole, number)).collect();
+        let mut half = on_card_with(&config, &weights, formats, Keep::All);
+        for expected in &numbers[..10] {
+            assert_eq!(step(&mut half, expected.step), *expected);
+        }
+        let state = half.save().expect("saved");
+        drop(half);
+        let others = initial::draw(&config, 3);
+        let mut other = on_card_with(&config, &others, formats, Keep::All);
+        other.load(&state).expect("loaded");
+        for expected in &numbers[10..] {
+            assert_eq!(step(&mut other, expected.step), *expected);
+        }
+        assert_eq!(whole.save().expect("saved"), other.save().expect("saved"));
     }
-    let state = half.save().expect("saved");
-    drop(half);
-    let mut other = on_card(&config, &initial::draw(&config, 3));
-    other.load(&state).expect("loaded");
-    for expected in &numbers[10..] {
-        assert_eq!(step(&mut other, expected.step), *expected);
+}
+
+/// Without masters a run trains as with them: each loss is off by what rounding leaves, and it learns as much.
+#[test]
+#[ignore = "needs a GPU"]
+fn without_masters_it_learns_as_much() {
+    let config = model();
+    let weights = initial::draw(&config, 8);
+    let mut engines = FORMATS.map(|formats| on_card_with(&config, &weights, formats, Keep::All));
+    let (mut worst, mut means) = (0.0_f64, [0.0; 2]);
+    for number in 1..=400 {
+        let batch = text(number);
+        // as many micro-batches as are often summed
+        let parts = batch.split(3);
+        let update = Update { step: number, lr: 1e-3 };
+        let losses = engines.each_mut().map(|engine| {
+            for part in &parts {
+                engine.accumulate(part, 1.0 / batch.scored() as f64).expect("accumulated");
+            }
+            engine.update(update).expect("updated").expect("at once").loss
+        });
+        worst = worst.max((losses[1] / losses[0] - 1.0).abs());
+        if 300 < number {
+            means = [0, 1].map(|of| means[of] + losses[of] / 100.0);
+        }
     }
-    assert_eq!(whole.save().expect("saved"), other.save().expect("saved"));
+    assert!(means[0] < 3.0, "nothing was learned: {means:?}");
+    assert!((means[1] / means[0] - 1.0).abs() < 2e-2, "{means:?}");
+    assert!(worst < 1e-1, "a loss is off by {worst}");
 }
 
 /// Masters are f32 on either side, so nothing is lost on the way.
@@ -188,14 +224,16 @@ fn a_checkpoint_of_one_backend_goes_on_on_the_other() {
 fn what_is_kept_changes_no_bit() {
     let config = model();
     let weights = initial::draw(&config, 6);
-    let of = |keep| {
-        let mut engine = on_card_with(&config, &weights, keep);
-        let numbers = step(&mut engine, 1);
-        (numbers, engine.save().expect("saved"))
-    };
-    let all = of(Keep::All);
-    assert_eq!(all, of(Keep::Attention));
-    assert_eq!(all, of(Keep::Input));
+    for formats in FORMATS {
+        let of = |keep| {
+            let mut engine = on_card_with(&config, &weights, formats, keep);
+            let numbers = step(&mut engine, 1);
+            (numbers, engine.save().expect("saved"))
+        };
+        let all = of(Keep::All);
+        assert_eq!(all, of(Keep::Attention));
+        assert_eq!(all, of(Keep::Input));
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What needs a card: `make test-gpu`. Without one these are left out.
 
 mod bench;
+mod chance;
 mod engine;
 #[path = "../../../../tests/golden/golden.rs"]
 mod golden;

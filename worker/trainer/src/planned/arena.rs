@@ -41,6 +41,8 @@ pub struct Formats {
     pub weight_rest: usize,
     /// Of a parameter.
     pub gradient: usize,
+    /// Of a parameter: each of AdamW's two.
+    pub moment: usize,
     pub activation: usize,
     pub logit: usize,
 }
@@ -48,13 +50,28 @@ pub struct Formats {
 impl Formats {
     /// All f32.
     pub const SINGLE: Self =
-        Self { weight: 4, weight_rest: 0, gradient: 4, activation: 4, logit: 4 };
+        Self { weight: 4, weight_rest: 0, gradient: 4, moment: 4, activation: 4, logit: 4 };
     /// bf16, whose master weights are exact: the other 16 bits are kept beside them. Gradients are summed
-    /// over micro-batches, and log-likelihoods are differences of logits: both stay f32.
-    pub const BF16: Self = Self { weight: 2, weight_rest: 2, gradient: 4, activation: 2, logit: 4 };
+    /// over micro-batches, and log-likelihoods are differences of logits: both stay f32. 16 bytes a
+    /// parameter.
+    pub const BF16: Self =
+        Self { weight: 2, weight_rest: 2, gradient: 4, moment: 4, activation: 2, logit: 4 };
+    /// bf16 without masters, gradients and moments too: 8 bytes a parameter. An update is mostly smaller
+    /// than what bf16 tells apart, so it is rounded up or down by chance, and right on average (2502.20566).
+    pub const BF16_BY_CHANCE: Self = Self { weight_rest: 0, gradient: 2, moment: 2, ..Self::BF16 };
+
+    /// How parameters are kept, for people.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self { weight: 4, .. } => "f32",
+            Self { weight_rest: 0, .. } => "bf16 without masters, updates rounded stochastically",
+            Self { .. } => "bf16 with exact f32 masters",
+        }
+    }
 }
 
-/// Statistics, moments, tables.
+/// Statistics and tables.
 pub(super) const SINGLE: usize = 4;
 
 /// Cuts regions off, one after another, and remembers what for.

@@ -5,8 +5,9 @@
 //! operation allocates. Matrices are row-major, and a weight is (outputs, inputs) as in Hugging
 //! Face's files. n stands for the tokens of the micro-batch that was last [loaded](Backend::load).
 //!
-//! Element types are the backend's: what [`Formats`](super::Formats) says of weights, gradients and activations.
-//! Norms' statistics, log-partitions, moments and tables are f32 everywhere.
+//! Element types are the backend's: what [`Formats`](super::Formats) says of weights, gradients, moments and
+//! activations.
+//! Norms' statistics, log-partitions and tables are f32 everywhere.
 
 use std::ops::Range;
 
@@ -106,9 +107,7 @@ impl Norm {
 pub struct Parameters {
     pub weights: Region,
     pub grads: Region,
-    /// f32
     pub first: Region,
-    /// f32
     pub second: Region,
     /// So many at the front are matrices; the rest are gains, which are not decayed.
     pub decayed: usize,
@@ -196,6 +195,9 @@ pub trait Backend {
     where
         Self: Sized;
 
+    /// Where it computes, for people.
+    fn place(&self) -> String;
+
     /// Puts numbers into the arena, rounded to the region's format.
     fn write(&mut self, region: Region, values: &[f32]);
     /// Gets them back.
@@ -269,7 +271,8 @@ pub trait Backend {
     /// The sum of squares, NaN if there is one.
     fn square(&mut self, region: Region) -> f64;
 
-    /// Updates all parameters and zeroes their gradients, in one pass.
+    /// Updates all parameters and zeroes their gradients, in one pass. The squares are of what the update
+    /// is before it is rounded to the weights' format.
     fn adamw(&mut self, parameters: &Parameters, rates: &Rates) -> Squares;
 
     /// What went wrong in any operation so far; numbers read after that mean nothing.

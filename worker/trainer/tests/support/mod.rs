@@ -190,6 +190,7 @@ impl Watcher for Recorder {
             self.phases.push(phase);
         }
     }
+    fn opened(&mut self, _facts: &str) {}
     fn stepped(&mut self, stepped: &Stepped) {
         self.stepped.push(*stepped);
     }
