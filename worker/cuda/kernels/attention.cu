@@ -1,12 +1,12 @@
 // Causal attention within documents: tiles of queries and keys, the square matrix is never stored (2205.14135,
 // 2307.08691).
 
-// A block gives 128 queries of one head. Grid: (tiles, heads of queries, rows).
-extern "C" __global__ void __launch_bounds__(THREADS)
+// A block gives ROWS queries of one head. Grid: (tiles, heads of queries, rows).
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     attention(const bf16 *packed, bf16 *y, float *log_partition, const u32 *starts,
               const u32 *shares, Shape shape) {
-    constexpr int M = ROWS / 64;
-    bf16 *q = tiles, *ks = q + ROWS * HEAD, *vs = ks + 2 * KEYS * HEAD;
+    constexpr int M = ROWS / WARPS / 16;
+    bf16 *q = first_tile(), *ks = q + ROWS * HEAD, *vs = ks + 2 * COLUMNS * HEAD;
     const int context = shape.context, head = blockIdx.y, row = blockIdx.z;
     // the longest first
     const int first = (gridDim.x - 1 - blockIdx.x) * ROWS, last = min(first + ROWS, context) - 1;
@@ -16,10 +16,11 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     const bf16 *values = keys + shape.keys * WIDTH;
     starts += u64(row) * context;
     const int shared = shares[row], latest = starts[last];
-    const int tile = 0 < shared ? 0 : starts[first] / KEYS, tile_end = last / KEYS + 1;
+    const int tile = 0 < shared ? 0 : starts[first] / COLUMNS, tile_end = last / COLUMNS + 1;
 
     const int lane = threadIdx.x % 32, own = first + threadIdx.x / 32 * (16 * M);
     const int query = own + lane / 4;
+    const int together = own - (own - first) % TOGETHER<M> + TOGETHER<M> - 1;
     int start[M][2];
 #pragma unroll
     for (int m = 0; m < M; m++)
@@ -30,8 +31,8 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         }
 
     fetch<ROWS>(q, begin + head * WIDTH, shape.columns, first, context);
-    fetch<KEYS>(ks, keys, shape.columns, tile * KEYS, context);
-    fetch<KEYS>(vs, values, shape.columns, tile * KEYS, context);
+    fetch<COLUMNS>(ks, keys, shape.columns, tile * COLUMNS, context);
+    fetch<COLUMNS>(vs, values, shape.columns, tile * COLUMNS, context);
     fetched();
     Piece<M, HEAD> out = {};
     float total[M][2] = {}, top[M][2];
@@ -40,26 +41,28 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     const float by = shape.scale * LOG2E;
     for (int at = tile; at < tile_end; at++) {
         const int side = (at - tile) & 1;
+        await();
         if (at + 1 < tile_end) {
-            fetch<KEYS>(ks + (side ^ 1) * KEYS * HEAD, keys, shape.columns, (at + 1) * KEYS, context);
-            fetch<KEYS>(vs + (side ^ 1) * KEYS * HEAD, values, shape.columns, (at + 1) * KEYS, context);
+            const int next = (side ^ 1) * COLUMNS * HEAD;
+            fetch<COLUMNS>(ks + next, keys, shape.columns, (at + 1) * COLUMNS, context);
+            fetch<COLUMNS>(vs + next, values, shape.columns, (at + 1) * COLUMNS, context);
         }
         fetched();
-        await<1>();
-        // a warp whose queries all come before these keys has nothing to do
-        if (at * KEYS <= own + 16 * M - 1) {
-            Piece<M, KEYS> p = {};
-            scores(p, q, own - first, ks + side * KEYS * HEAD);
+        // where all queries come before these keys there is nothing to do
+        if (at * COLUMNS <= together) {
+            Piece<M, COLUMNS> p;
+            scores<ROWS>(p, q, own - first, ks + side * COLUMNS * HEAD);
+            done<0>(p);
             // all that lies between the latest beginning and the first query is seen by every query
-            const bool is_whole = (at + 1) * KEYS <= own + 1 && latest <= at * KEYS;
+            const bool is_whole = (at + 1) * COLUMNS <= own + 1 && latest <= at * COLUMNS;
             if (!is_whole) {
 #pragma unroll
                 for (int m = 0; m < M; m++)
 #pragma unroll
-                    for (int n = 0; n < KEYS / 8; n++)
+                    for (int n = 0; n < COLUMNS / 8; n++)
 #pragma unroll
                         for (int i = 0; i < 4; i++) {
-                            const int key = at * KEYS + 8 * n + lane % 4 * 2 + i % 2;
+                            const int key = at * COLUMNS + 8 * n + lane % 4 * 2 + i % 2;
                             const bool is_seen =
                                 sees(query + 16 * m + i / 2 * 8, key, start[m][i / 2], shared);
                             p.of[m][n][i] = is_seen ? p.of[m][n][i] : -INFINITE;
@@ -71,7 +74,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
                 for (int half = 0; half < 2; half++) {
                     float most = top[m][half];
 #pragma unroll
-                    for (int n = 0; n < KEYS / 8; n++)
+                    for (int n = 0; n < COLUMNS / 8; n++)
                         most = fmaxf(most, fmaxf(p.of[m][n][2 * half], p.of[m][n][2 * half + 1]));
                     most = largest_of_four(most);
                     // where nothing was seen yet there is nothing to be scaled
@@ -80,7 +83,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
                     top[m][half] = most;
                     float sum = 0;
 #pragma unroll
-                    for (int n = 0; n < KEYS / 8; n++)
+                    for (int n = 0; n < COLUMNS / 8; n++)
 #pragma unroll
                         for (int i = 2 * half; i < 2 * half + 2; i++) {
                             p.of[m][n][i] = power_of_two(p.of[m][n][i] * by - base);
@@ -93,9 +96,9 @@ extern "C" __global__ void __launch_bounds__(THREADS)
                         out.of[m][n][2 * half + 1] *= less;
                     }
                 }
-            gather(out, p, vs + side * KEYS * HEAD);
+            gather(out, pack(p), vs + side * COLUMNS * HEAD);
+            done<0>(out);
         }
-        __syncthreads();
     }
     float share[M][2];
 #pragma unroll

@@ -12,10 +12,10 @@ use assay_trainer::planned::{
 use cudarc::driver::sys::CUdeviceptr;
 
 use crate::CudaError;
-use crate::argument::{self, fitting, narrow, pieces, single, step, wide};
+use crate::argument::{fitting, narrow, pieces, single, step, wide};
 use crate::batch::OnDevice;
-use crate::device::{Argument, Device, Memory};
-use crate::kernels::{Kernels, tile_columns};
+use crate::device::{Argument, Device, Memory, arguments};
+use crate::kernels::Kernels;
 use crate::product::{Format, Operand, Products};
 use crate::scratch::{NORM_BLOCKS, STAGED, SUMMING, Scratch};
 
@@ -23,12 +23,6 @@ use crate::scratch::{NORM_BLOCKS, STAGED, SUMMING, Scratch};
 pub(crate) const THREADS: u32 = 256;
 /// Threads of a block that goes through a row of logits.
 const LOSS_THREADS: u32 = 512;
-/// Threads of a block of attention, rows that it gives, and rows that it reads at a time backward: as in
-/// `tiles.cuh`.
-const ATTENTION_THREADS: u32 = 128;
-const ROWS: usize = 128;
-const FEW_ROWS: usize = 64;
-const NARROW: usize = 32;
 /// Rows and columns that a block of `product.cu` gives, with as many threads as numbers.
 const ODD_TILE: usize = 16;
 /// Logits of 2,000 tokens with a vocabulary of 128,000: the head's products are large enough.
@@ -37,20 +31,15 @@ const LOGITS: usize = 1 << 28;
 /// One card as a backend: bf16, f32 where sums are kept; one arena, one stream.
 #[derive(Debug)]
 pub struct Cuda {
-    kernels: Kernels,
+    pub(crate) kernels: Kernels,
     products: Products,
-    batch: OnDevice,
-    scratch: Scratch,
+    pub(crate) batch: OnDevice,
+    pub(crate) scratch: Scratch,
     weights: Region,
     weights_rest: Region,
     failed: RefCell<Option<CudaError>>,
     memory: Memory,
-    device: Device,
-}
-
-/// The arguments of a kernel, in its order and of its types.
-macro_rules! arguments {
-    ($($argument:expr),* $(,)?) => { &[$(Argument::of($argument)),*] };
+    pub(crate) device: Device,
 }
 
 impl Cuda {
@@ -112,15 +101,15 @@ impl Cuda {
         &self.device
     }
 
-    fn at(&self, region: Region) -> CUdeviceptr {
+    pub(crate) fn at(&self, region: Region) -> CUdeviceptr {
         self.memory.begin + region.at as CUdeviceptr
     }
 
-    fn attempt(&self, what: impl FnOnce() -> Result<(), CudaError>) {
+    pub(crate) fn attempt(&self, what: impl FnOnce() -> Result<(), CudaError>) {
         attempt(&self.failed, what);
     }
 
-    fn launch(
+    pub(crate) fn launch(
         &self,
         name: &str,
         grid: (usize, usize, usize),
@@ -203,26 +192,6 @@ impl Cuda {
         let mut sums = [f64::NAN; 2];
         self.attempt(|| self.device.download(&mut sums, at));
         if self.failed.borrow().is_some() { [f64::NAN; 2] } else { sums }
-    }
-
-    fn shape(&self, heads: Heads) -> argument::Shape {
-        argument::Shape::new(heads, self.batch.shape().1)
-    }
-
-    /// Bytes of shared memory for so many rows of heads.
-    fn tiles(&self, heads: Heads, rows: usize) -> usize {
-        rows * tile_columns(heads.width).unwrap_or(0) * size_of::<u16>()
-    }
-
-    fn launch_attention(
-        &self,
-        name: &str,
-        grid: (usize, usize, usize),
-        shared: usize,
-        arguments: &[Argument],
-    ) {
-        self.attempt(|| self.device.allow_shared(self.kernels.get(name), shared));
-        self.launch(name, grid, (ATTENTION_THREADS, shared), arguments);
     }
 }
 
@@ -393,39 +362,17 @@ impl Backend for Cuda {
     }
 
     fn attention(&mut self, packed: Matrix, heads: Heads, y: Matrix, log_partition: Region) {
-        let (rows, context) = self.batch.shape();
-        let (packed, y, partitions) =
-            (self.at(packed.region), self.at(y.region), self.at(log_partition));
-        let (starts, shares) = (self.batch.starts(), self.batch.shares());
-        let grid = (context.div_ceil(ROWS), heads.queries, rows);
-        let keys = if tile_columns(heads.width) == Some(128) { 32 } else { 64 };
-        let shared = self.tiles(heads, ROWS + 4 * keys);
-        let arguments = arguments![packed, y, partitions, starts, shares, self.shape(heads)];
-        self.launch_attention("attention", grid, shared, arguments);
+        self.attend(packed, heads, y, log_partition);
     }
 
     fn attention_backward(
         &mut self,
-        (packed, y, log_partition): (Matrix, Matrix, Region),
+        forward: (Matrix, Matrix, Region),
         heads: Heads,
         dy: Matrix,
         dpacked: Matrix,
     ) {
-        let (rows, context) = self.batch.shape();
-        let (tiles, tokens) = (context.div_ceil(ROWS), packed.rows);
-        let (packed, y, partitions) =
-            (self.at(packed.region), self.at(y.region), self.at(log_partition));
-        let (dy, dpacked, means) = (self.at(dy.region), self.at(dpacked.region), self.scratch.free);
-        let (starts, shape) = (self.batch.starts(), self.shape(heads));
-        let warps = (tokens * heads.queries).div_ceil(THREADS as usize / 32);
-        let arguments = arguments![y, dy, means, shape, narrow(tokens)];
-        self.launch("attention_means", (warps, 1, 1), (THREADS, 0), arguments);
-        let arguments = arguments![packed, dy, partitions, means, starts, dpacked, shape];
-        let fewer = self.tiles(heads, 2 * FEW_ROWS + 4 * NARROW);
-        let grid = (context.div_ceil(FEW_ROWS), heads.keys, rows);
-        self.launch_attention("attention_keys", grid, fewer, arguments);
-        let shared = self.tiles(heads, 2 * ROWS + 4 * NARROW);
-        self.launch_attention("attention_queries", (tiles, heads.queries, rows), shared, arguments);
+        self.attend_backward(forward, heads, dy, dpacked);
     }
 
     fn swiglu(&mut self, packed: Matrix, hidden: Matrix) {

@@ -56,6 +56,12 @@ impl Argument {
     }
 }
 
+/// The arguments of a kernel, in its order and of its types.
+macro_rules! arguments {
+    ($($argument:expr),* $(,)?) => { &[$($crate::device::Argument::of($argument)),*] };
+}
+pub(crate) use arguments;
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Function(CUfunction);
 

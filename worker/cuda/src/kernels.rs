@@ -9,6 +9,7 @@ use std::path::Path;
 use cudarc::nvrtc::{result, sys};
 use sha2::{Digest, Sha256};
 
+use crate::attention::{Attention, HOPPER};
 use crate::device::{Device, Function};
 use crate::{CudaError, library};
 
@@ -17,14 +18,13 @@ use crate::{CudaError, library};
 pub struct Source {
     pub file: &'static str,
     /// One after another.
-    parts: &'static [&'static str],
+    pub(crate) parts: &'static [&'static str],
     pub functions: &'static [&'static str],
 }
 
-const COMMON: &str = include_str!("../kernels/common.cuh");
-const TILES: &str = include_str!("../kernels/tiles.cuh");
+pub(crate) const COMMON: &str = include_str!("../kernels/common.cuh");
 
-/// All but attention, which is compiled for a width of heads: [`Source::attention`].
+/// All but attention, which is compiled for a width of heads: [`attention`].
 pub const SOURCES: [Source; 8] = [
     Source {
         file: "transfer.cu",
@@ -89,37 +89,10 @@ pub const SOURCES: [Source; 8] = [
     },
 ];
 
-const ATTENTION: [Source; 2] = [
-    Source {
-        file: "attention.cu",
-        parts: &[COMMON, TILES, include_str!("../kernels/attention.cu")],
-        functions: &["attention"],
-    },
-    Source {
-        file: "attention_backward.cu",
-        parts: &[COMMON, TILES, include_str!("../kernels/attention_backward.cu")],
-        functions: &["attention_means", "attention_keys", "attention_queries"],
-    },
-];
-
-/// Columns of a tile for heads of this width; none is wide enough for more.
-pub(crate) fn tile_columns(width: usize) -> Option<usize> {
-    [32, 64, 128].into_iter().find(|columns| width <= *columns)
-}
-
-impl Source {
-    /// Attention for heads of this width; none for heads wider than 128.
-    #[must_use]
-    pub fn attention(width: usize) -> Option<([Self; 2], Vec<String>)> {
-        let columns = tile_columns(width)?;
-        let is_aligned = u8::from(width.is_multiple_of(8));
-        let options = vec![
-            format!("-DHEAD={columns}"),
-            format!("-DWIDTH={width}"),
-            format!("-DALIGNED={is_aligned}"),
-        ];
-        Some((ATTENTION, options))
-    }
+/// Attention for heads of this width, each file with what it is compiled with; none for heads wider than 128.
+#[must_use]
+pub fn attention(width: usize, architecture: &str) -> Option<[(Source, Vec<String>); 3]> {
+    Some(Attention::new(width, architecture)?.sources())
 }
 
 /// Machine code for cards of an architecture, like `sm_90`. Needs NVRTC, and no card.
@@ -219,27 +192,33 @@ impl Drop for Program {
 #[derive(Debug)]
 pub(crate) struct Kernels {
     functions: HashMap<&'static str, Function>,
+    attention: Attention,
 }
 
 impl Kernels {
     /// Compiles everything for the card, with attention for heads of this width.
     pub(crate) fn new(device: &Device, width: usize) -> Result<Self, CudaError> {
-        let (major, minor) = device.card().capability;
-        let architecture = format!("sm_{major}{minor}");
-        let (attention, options) = Source::attention(width).ok_or_else(|| {
+        let architecture = match device.card().capability {
+            (9, 0) => HOPPER.to_owned(),
+            (major, minor) => format!("sm_{major}{minor}"),
+        };
+        let attention = Attention::new(width, &architecture).ok_or_else(|| {
             CudaError::Unsupported(format!("a head is {width} wide, and the kernels go up to 128"))
         })?;
         let mut functions = HashMap::new();
-        let attention = attention.map(|source| (source, options.as_slice()));
-        let sources = SOURCES.map(|source| (source, [].as_slice())).into_iter().chain(attention);
-        for (source, options) in sources {
-            let binary = compile_once(source, options, &architecture, device.kept_kernels())?;
+        let sources = SOURCES.map(|source| (source, Vec::new()));
+        for (source, options) in sources.into_iter().chain(attention.sources()) {
+            let binary = compile_once(source, &options, &architecture, device.kept_kernels())?;
             let module = device.module(&binary)?;
             for name in source.functions {
                 functions.insert(*name, device.function(module, name)?);
             }
         }
-        Ok(Self { functions })
+        Ok(Self { functions, attention })
+    }
+
+    pub(crate) fn attention(&self) -> &Attention {
+        &self.attention
     }
 
     pub(crate) fn get(&self, name: &str) -> Function {

@@ -12,6 +12,7 @@
 //! **Invariant:** the same batches give the same bits: no sum depends on the order in which blocks run.
 
 mod argument;
+mod attention;
 mod backend;
 mod batch;
 mod device;
@@ -31,7 +32,7 @@ use assay_trainer::{Gpu, TrainError};
 pub use backend::Cuda;
 pub use device::{Card, Device};
 pub use error::CudaError;
-pub use kernels::{SOURCES, Source, compile};
+pub use kernels::{SOURCES, Source, attention, compile};
 
 /// Bytes for kernels and for what cublasLt and the driver keep of their own.
 const MARGIN: usize = 512 << 20;

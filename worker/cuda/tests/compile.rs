@@ -1,9 +1,9 @@
 //! Every kernel compiles for the cards that we mean, without one.
 
-use assay_cuda::{SOURCES, Source, compile};
+use assay_cuda::{SOURCES, Source, attention, compile};
 
-/// Ampere, Hopper.
-const ARCHITECTURES: [&str; 2] = ["sm_80", "sm_90"];
+/// Ampere, Hopper, and a newer one.
+const ARCHITECTURES: [&str; 3] = ["sm_80", "sm_90a", "sm_120"];
 
 #[test]
 fn every_kernel_compiles() {
@@ -17,14 +17,13 @@ fn every_kernel_compiles() {
 #[test]
 fn attention_compiles_for_every_width_of_heads() {
     for width in [2, 10, 32, 34, 64, 80, 96, 128] {
-        let (sources, options) = Source::attention(width).expect("not too wide");
         for architecture in ARCHITECTURES {
-            for source in sources {
+            for (source, options) in attention(width, architecture).expect("not too wide") {
                 assert_defines(source, &options, architecture);
             }
         }
     }
-    assert!(Source::attention(130).is_none());
+    assert!(attention(130, "sm_80").is_none());
 }
 
 #[test]
