@@ -1,15 +1,15 @@
 // Causal attention within documents: tiles of queries and keys, the square matrix is never stored (2205.14135,
 // 2307.08691).
 
-// A block gives ROWS queries of one head. Grid: (tiles, heads of queries, rows).
+// A block gives ROWS queries of one head. Grid: (heads of queries, rows, tiles).
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     attention(const bf16 *packed, bf16 *y, float *log_partition, const u32 *starts,
               const u32 *shares, Shape shape) {
     constexpr int M = ROWS / WARPS / 16;
     bf16 *q = first_tile(), *ks = q + ROWS * HEAD, *vs = ks + 2 * COLUMNS * HEAD;
-    const int context = shape.context, head = blockIdx.y, row = blockIdx.z;
-    // the longest first
-    const int first = (gridDim.x - 1 - blockIdx.x) * ROWS, last = min(first + ROWS, context) - 1;
+    const int context = shape.context, head = blockIdx.x, row = blockIdx.y;
+    // the longest of all heads first: nobody waits for one that began late
+    const int first = (gridDim.z - 1 - blockIdx.z) * ROWS, last = min(first + ROWS, context) - 1;
     const int served = head / (shape.queries / shape.keys);
     const bf16 *begin = packed + u64(row) * context * shape.columns;
     const bf16 *keys = begin + (shape.queries + served) * WIDTH;
@@ -20,7 +20,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 
     const int lane = threadIdx.x % 32, own = first + threadIdx.x / 32 * (16 * M);
     const int query = own + lane / 4;
-    const int together = own - (own - first) % TOGETHER<M> + TOGETHER<M> - 1;
+    // a warpgroup multiplies as one
+    const int last_own = WARPGROUPS ? own - (own - first) % 64 + 63 : own + 16 * M - 1;
     int start[M][2];
 #pragma unroll
     for (int m = 0; m < M; m++)
@@ -49,7 +50,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
         }
         fetched();
         // where all queries come before these keys there is nothing to do
-        if (at * COLUMNS <= together) {
+        if (at * COLUMNS <= last_own) {
             Piece<M, COLUMNS> p;
             scores<ROWS>(p, q, own - first, ks + side * COLUMNS * HEAD);
             done<0>(p);

@@ -16,16 +16,17 @@ struct OfQueries {
     u32 starts[COLUMNS];
 };
 
-// A block gives the gradients of ROWS keys and values of one head of them. Grid: (tiles, heads of keys, rows). Rows
+// A block gives the gradients of ROWS keys and values of one head of them. Grid: (heads of keys, rows, tiles). Rows
 // are keys and columns are queries.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     attention_keys(const bf16 *packed, const bf16 *dy, const float *log_partition, const float *means,
                    const u32 *starts, bf16 *dpacked, Shape shape) {
     constexpr int M = ROWS / WARPS / 16;
-    __shared__ OfQueries of_queries[2];
-    bf16 *k = first_tile(), *v = k + ROWS * HEAD, *qs = v + ROWS * HEAD, *dys = qs + 2 * COLUMNS * HEAD;
-    const int context = shape.context, served = blockIdx.y, row = blockIdx.z;
-    const int first = blockIdx.x * ROWS, last = min(first + ROWS, context) - 1;
+    __shared__ OfQueries of_queries[STAGES];
+    bf16 *k = first_tile(), *v = k + ROWS * HEAD, *qs = v + ROWS * HEAD, *dys = qs + STAGES * COLUMNS * HEAD;
+    const int context = shape.context, served = blockIdx.x, row = blockIdx.y;
+    // the longest of all heads first
+    const int first = blockIdx.z * ROWS, last = min(first + ROWS, context) - 1;
     const u64 joined = u64(shape.queries) * WIDTH;
     const bf16 *begin = packed + u64(row) * context * shape.columns;
     const bf16 *dy_begin = dy + u64(row) * context * joined;
@@ -64,28 +65,28 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     };
     const int lane = threadIdx.x % 32, own = first + threadIdx.x / 32 * 16 * M;
     const int key = own + lane / 4;
-    const int together = own - (own - first) % TOGETHER<M>;
 
     fetch<ROWS>(k, begin + key_column, shape.columns, first, context);
     fetch<ROWS>(v, begin + value_column, shape.columns, first, context);
     get_tile(served * group, tile, 0);
     fetched();
     Piece<M, HEAD> dk = {}, dv = {};
+    Piece<M, COLUMNS> p = {}, dp = {};
     const float by = shape.scale * LOG2E;
     int side = 0;
     for (int member = 0; member < group; member++)
         for (int at = tile; at < tile_end; at++) {
             const int head = served * group + member;
             await();
-            if (at + 1 < tile_end) get_tile(head, at + 1, side ^ 1);
-            else if (member + 1 < group) get_tile(head + 1, tile, side ^ 1);
+            const int next = (side + 1) % STAGES;
+            if (at + 1 < tile_end) get_tile(head, at + 1, next);
+            else if (member + 1 < group) get_tile(head + 1, tile, next);
             fetched();
             const bf16 *q = qs + side * COLUMNS * HEAD, *d = dys + side * COLUMNS * HEAD;
             const OfQueries &of = of_queries[side];
             const int begins = at * COLUMNS, ends = begins + COLUMNS;
-            // where all keys come after these queries there is nothing to do
-            if (together < ends) {
-                Piece<M, COLUMNS> p, dp;
+            // a warp whose keys all come after these queries has nothing to do; a warpgroup is not parted
+            if (WARPGROUPS || own < ends) {
                 scores<ROWS>(p, k, own - first, q);
                 scores<ROWS>(dp, v, own - first, d);
                 done<1>(p);
@@ -132,11 +133,15 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
                                 dp.of[m][n][i] = p.of[m][n][i] * (dp.of[m][n][i] - mean);
                     }
                 gather(dk, pack(dp), q);
-                done<0>(dv);
-                done<0>(dk);
+                if (!IS_LATE) {
+                    done<0>(dv);
+                    done<0>(dk);
+                }
             }
-            side ^= 1;
+            side = next;
         }
+    done<0>(dv);
+    done<0>(dk);
     bf16 *to = dpacked + u64(row) * context * shape.columns;
     store(dk, shape.scale, to + key_column, shape.columns, own, context);
     store(dv, 1, to + value_column, shape.columns, own, context);

@@ -1,29 +1,39 @@
 // The gradient of attention's queries, and what both gradients begin with.
 
-// mean = sum of dy y, of each token and head: (rows, heads of queries, context). A warp each.
+// mean = sum of dy y, of each token and head: (rows, heads of queries, context). So many threads each.
+constexpr int LANES = HEAD / 8;
+
 extern "C" __global__ void attention_means(const bf16 *y, const bf16 *dy, float *means, Shape shape,
                                            u32 tokens) {
-    const u32 warp = (blockIdx.x * blockDim.x + threadIdx.x) / 32, lane = threadIdx.x % 32;
-    const u32 token = warp / shape.queries, head = warp % shape.queries;
-    if (tokens <= token) return;
-    const u64 at = (u64(token) * shape.queries + head) * WIDTH;
+    constexpr int N = ALIGNED ? 8 : 1;
+    const u32 thread = blockIdx.x * blockDim.x + threadIdx.x, lane = thread % LANES;
+    const u32 token = thread / LANES / shape.queries, head = thread / LANES % shape.queries;
+    const bool is_there = token < tokens;
+    const u64 at = is_there ? (u64(token) * shape.queries + head) * WIDTH : 0;
     float sum = 0;
-    for (u32 i = lane; i < WIDTH; i += 32) sum += widen(y[at + i]) * widen(dy[at + i]);
+    for (u32 i = lane * N; i < WIDTH; i += LANES * N) {
+        float a[N], b[N];
+        get<N>(y + at + i, a);
+        get<N>(dy + at + i, b);
 #pragma unroll
-    for (int step = 16; 0 < step; step >>= 1) sum += __shfl_xor_sync(0xffffffffu, sum, step);
-    if (lane == 0)
+        for (int j = 0; j < N; j++) sum += a[j] * b[j];
+    }
+#pragma unroll
+    for (int step = LANES / 2; 0 < step; step >>= 1) sum += __shfl_xor_sync(0xffffffffu, sum, step);
+    if (lane == 0 && is_there)
         means[(u64(token / shape.context) * shape.queries + head) * shape.context +
               token % shape.context] = sum;
 }
 
-// A block gives the gradient of ROWS queries of one head. Grid: (tiles, heads of queries, rows).
+// A block gives the gradient of ROWS queries of one head. Grid: (heads of queries, rows, tiles).
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     attention_queries(const bf16 *packed, const bf16 *dy, const float *log_partition,
                       const float *means, const u32 *starts, bf16 *dpacked, Shape shape) {
     constexpr int M = ROWS / WARPS / 16;
-    bf16 *q = first_tile(), *d = q + ROWS * HEAD, *ks = d + ROWS * HEAD, *vs = ks + 2 * COLUMNS * HEAD;
-    const int context = shape.context, head = blockIdx.y, row = blockIdx.z;
-    const int first = (gridDim.x - 1 - blockIdx.x) * ROWS, last = min(first + ROWS, context) - 1;
+    bf16 *q = first_tile(), *d = q + ROWS * HEAD, *ks = d + ROWS * HEAD, *vs = ks + STAGES * COLUMNS * HEAD;
+    const int context = shape.context, head = blockIdx.x, row = blockIdx.y;
+    // the longest of all heads first
+    const int first = (gridDim.z - 1 - blockIdx.z) * ROWS, last = min(first + ROWS, context) - 1;
     const int served = head / (shape.queries / shape.keys);
     const u64 joined = u64(shape.queries) * WIDTH;
     const bf16 *begin = packed + u64(row) * context * shape.columns;
@@ -34,7 +44,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 
     const int lane = threadIdx.x % 32, own = first + threadIdx.x / 32 * 16 * M;
     const int query = own + lane / 4;
-    const int together = own - (own - first) % TOGETHER<M> + TOGETHER<M> - 1;
     const u64 of_head = (u64(row) * shape.queries + head) * context;
     int start[M][2];
     float partition[M][2], mean[M][2];
@@ -55,19 +64,20 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     fetch<COLUMNS>(vs, values, shape.columns, tile * COLUMNS, context);
     fetched();
     Piece<M, HEAD> dq = {};
+    Piece<M, COLUMNS> p = {}, dp = {};
     const float by = shape.scale * LOG2E;
+    int side = 0;
     for (int at = tile; at < tile_end; at++) {
-        const int side = (at - tile) & 1;
         await();
+        const int next = (side + 1) % STAGES;
         if (at + 1 < tile_end) {
-            const int next = (side ^ 1) * COLUMNS * HEAD;
-            fetch<COLUMNS>(ks + next, keys, shape.columns, (at + 1) * COLUMNS, context);
-            fetch<COLUMNS>(vs + next, values, shape.columns, (at + 1) * COLUMNS, context);
+            const int to = next * COLUMNS * HEAD;
+            fetch<COLUMNS>(ks + to, keys, shape.columns, (at + 1) * COLUMNS, context);
+            fetch<COLUMNS>(vs + to, values, shape.columns, (at + 1) * COLUMNS, context);
         }
         fetched();
-        if (at * COLUMNS <= together) {
+        if (WARPGROUPS || at * COLUMNS <= own + 16 * M - 1) {
             const bf16 *k = ks + side * COLUMNS * HEAD;
-            Piece<M, COLUMNS> p, dp;
             scores<ROWS>(p, q, own - first, k);
             scores<ROWS>(dp, d, own - first, vs + side * COLUMNS * HEAD);
             done<1>(p);
@@ -102,9 +112,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
                     for (int i = 0; i < 4; i++)
                         dp.of[m][n][i] = p.of[m][n][i] * (dp.of[m][n][i] - mean[m][i / 2]);
             gather(dq, pack(dp), k);
-            done<0>(dq);
+            if (!IS_LATE) done<0>(dq);
         }
+        side = next;
     }
+    done<0>(dq);
     store(dq, shape.scale, dpacked + u64(row) * context * shape.columns + head * WIDTH, shape.columns, own,
           context);
 }

@@ -1,8 +1,5 @@
 // Products of tiles by `mma.sync`, which every card since Ampere has: a warp alone multiplies 16 rows.
 
-// Rows that begin a product together.
-template <int M> constexpr int TOGETHER = 16 * M;
-
 __device__ __forceinline__ void load(u32 (&r)[4], const bf16 *at) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(address(at)));

@@ -1,9 +1,6 @@
 // Products of tiles by `wgmma`, which Hopper has: four warps, a warpgroup, multiply 64 rows, the right side lies in
 // shared memory, and what they are asked for comes later. Each warp holds 16 of the rows, as with `mma.sync`.
 
-// Rows that begin a product together.
-template <int M> constexpr int TOGETHER = 64;
-
 // What `wgmma` is told of a place in a tile (PTX, "matrix descriptor"): stripes of 128 bytes a row, whose 16 bytes
 // are turned every 8 rows. `leading` are bytes from one stripe to the next where rows are summed over, `stride` from
 // 8 rows to the next.

@@ -24,6 +24,7 @@ struct Tiles {
     threads: u32,
     rows: usize,
     columns: usize,
+    stages: usize,
     /// Blocks on a multiprocessor that registers are left for.
     blocks: usize,
 }
@@ -47,13 +48,19 @@ impl Attention {
         let head = [32, 64, 128].into_iter().find(|head| width <= *head)?;
         // what is narrower than 64 is not worth a layout of its own
         let has_warpgroups = architecture == HOPPER && 64 <= head;
-        let tiles = |threads, rows, columns, blocks| Tiles { threads, rows, columns, blocks };
-        let (forward, keys, queries) = match (has_warpgroups, head) {
-            (true, 128) => (tiles(256, 128, 64, 2), tiles(256, 128, 64, 1), tiles(384, 192, 64, 1)),
-            (true, _) => (tiles(256, 128, 64, 2), tiles(256, 128, 64, 1), tiles(256, 128, 64, 2)),
-            (false, 128) => (tiles(128, 128, 32, 1), tiles(128, 64, 32, 1), tiles(128, 128, 32, 1)),
-            (false, _) => (tiles(128, 128, 64, 1), tiles(128, 64, 32, 1), tiles(128, 128, 32, 1)),
-        };
+        let [forward, keys, queries] = match (has_warpgroups, head) {
+            (true, 128) => [(256, 128, 64, 2, 2), (128, 64, 64, 2, 1), (256, 128, 128, 2, 1)],
+            (true, _) => [(256, 128, 128, 2, 2), (256, 128, 128, 2, 1), (256, 128, 64, 2, 2)],
+            (false, 128) => [(128, 128, 32, 2, 1), (128, 64, 32, 2, 1), (128, 128, 32, 2, 1)],
+            (false, _) => [(128, 128, 64, 2, 1), (128, 64, 32, 2, 1), (128, 128, 32, 2, 1)],
+        }
+        .map(|(threads, rows, columns, stages, blocks)| Tiles {
+            threads,
+            rows,
+            columns,
+            stages,
+            blocks,
+        });
         Some(Self { width, head, has_warpgroups, forward, keys, queries })
     }
 
@@ -92,6 +99,7 @@ impl Attention {
             ("THREADS", tiles.threads as usize),
             ("ROWS", tiles.rows),
             ("COLUMNS", tiles.columns),
+            ("STAGES", tiles.stages),
             ("BLOCKS", tiles.blocks),
         ];
         numbers.iter().map(|(name, number)| format!("-D{name}={number}")).collect()
@@ -110,12 +118,12 @@ impl Cuda {
         (held, heads, rows): (usize, usize, usize),
         arguments: &[Argument],
     ) {
-        // what a block holds all the time, and two of the other side twice: one is read, one is fetched
-        let rows_of_tiles = held * tiles.rows + 4 * tiles.columns;
+        // what a block holds all the time, and of the other side two at every stage
+        let rows_of_tiles = held * tiles.rows + 2 * tiles.stages * tiles.columns;
         let head = self.kernels.attention().head;
         let shared = BEGIN + rows_of_tiles * head * size_of::<u16>();
         self.attempt(|| self.device.allow_shared(self.kernels.get(name), shared));
-        let grid = (self.batch.shape().1.div_ceil(tiles.rows), heads, rows);
+        let grid = (heads, rows, self.batch.shape().1.div_ceil(tiles.rows));
         self.launch(name, grid, (tiles.threads, shared), arguments);
     }
 
@@ -142,9 +150,10 @@ impl Cuda {
             (self.at(packed.region), self.at(y.region), self.at(log_partition));
         let (dy, dpacked, means) = (self.at(dy.region), self.at(dpacked.region), self.scratch.free);
         let (starts, shape) = (self.batch.starts(), self.shape(heads));
-        let warps = (tokens * heads.queries).div_ceil(THREADS as usize / 32);
+        let lanes = self.kernels.attention().head / 8;
+        let blocks = (tokens * heads.queries * lanes).div_ceil(THREADS as usize);
         let arguments = arguments![y, dy, means, shape, narrow(tokens)];
-        self.launch("attention_means", (warps, 1, 1), (THREADS, 0), arguments);
+        self.launch("attention_means", (blocks, 1, 1), (THREADS, 0), arguments);
         let arguments = arguments![packed, dy, partitions, means, starts, dpacked, shape];
         self.launch_attention("attention_keys", *keys, (2, heads.keys, rows), arguments);
         self.launch_attention("attention_queries", *queries, (2, heads.queries, rows), arguments);

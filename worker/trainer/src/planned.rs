@@ -39,6 +39,8 @@ pub struct Planned<B> {
     /// Sums over the targets of the step's micro-batches so far, already weighted.
     loss: f64,
     z: f64,
+    /// What each target counts whose losses the backend still has: it is not waited for before the step ends.
+    pending: Option<f64>,
 }
 
 impl<B: Backend> Planned<B> {
@@ -54,8 +56,16 @@ impl<B: Backend> Planned<B> {
         backend: B,
         weights: &Tensors,
     ) -> anyhow::Result<Self> {
-        let mut engine =
-            Self { config: *config, settings, plan, backend, updates: 0, loss: 0.0, z: 0.0 };
+        let mut engine = Self {
+            config: *config,
+            settings,
+            plan,
+            backend,
+            updates: 0,
+            loss: 0.0,
+            z: 0.0,
+            pending: None,
+        };
         let rotations = config.rotations(engine.plan.rope.rows);
         engine.backend.write(engine.plan.rope.region, &rotations);
         engine.put_weights(weights)?;
@@ -133,20 +143,21 @@ impl<B: Backend> Engine for Planned<B> {
             batch.context,
             self.plan.training.tokens
         );
+        if self.pending.is_some_and(|pending| pending != weight) {
+            self.collect();
+        }
+        self.pending = Some(weight);
         self.backend.load(batch);
         let tokens = batch.inputs.len();
         let weights = Weights { target: weight, z: self.settings.z_loss * weight };
         self.forward(tokens);
         self.differentiate_head(tokens, weights);
         self.backward(tokens);
-        let losses = self.backend.losses();
-        self.backend.check()?;
-        self.loss += losses.nats * weight;
-        self.z += losses.z * weight;
-        Ok(())
+        self.backend.check()
     }
 
     fn update(&mut self, update: Update) -> anyhow::Result<Option<Numbers>> {
+        self.collect();
         let (loss, z) = (std::mem::take(&mut self.loss), std::mem::take(&mut self.z));
         let parameters = self.plan.parameters;
         let grad_norm = self.backend.square(parameters.grads).sqrt();
@@ -211,6 +222,7 @@ impl<B: Backend> Engine for Planned<B> {
     }
 
     fn load(&mut self, state: &State) -> anyhow::Result<()> {
+        self.collect();
         (self.loss, self.z) = (0.0, 0.0);
         self.put_weights(&state.weights)?;
         let Parameters { first, second, grads, .. } = self.plan.parameters;
@@ -226,6 +238,15 @@ impl<B: Backend> Engine for Planned<B> {
 }
 
 impl<B: Backend> Planned<B> {
+    /// Adds what was lost since this was last done.
+    fn collect(&mut self) {
+        if let Some(weight) = self.pending.take() {
+            let losses = self.backend.losses();
+            self.loss += losses.nats * weight;
+            self.z += losses.z * weight;
+        }
+    }
+
     /// What no operation checks.
     fn check(&self, batch: &Batch) -> anyhow::Result<()> {
         let vocabulary = self.config.vocabulary;
