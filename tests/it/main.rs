@@ -13,6 +13,7 @@ mod equal;
 mod evaluate;
 mod extension;
 mod fork;
+mod gpu;
 mod kill;
 mod leader;
 mod limits;

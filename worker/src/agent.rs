@@ -165,7 +165,7 @@ fn work(
     let finish = match done {
         Ok(finish) => finish,
         Err(Failure { error, is_final, step }) => {
-            let message = card::explained(&error, recorder.take_xid());
+            let message = card::explained(&error, || recorder.take_xid());
             recorder.log(LogLevel::Error, message.clone());
             Some(Finish::Error { step, message, is_final })
         }

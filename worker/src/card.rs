@@ -17,6 +17,9 @@ const LIBRARY: &str = "libnvidia-ml.so.1";
 /// another card there sees the first one's series.
 const FIRST: u32 = 0;
 
+/// Milliseconds. CUDA says that a kernel failed before the driver says why.
+const PATIENCE: u32 = 2000;
+
 /// A card that is looked at.
 #[derive(Debug)]
 pub struct Card {
@@ -72,10 +75,11 @@ impl Card {
         })
     }
 
-    /// The newest error that the driver reported: of several that wait, NVML tells the last.
+    /// The newest error that the driver reported: of several that wait, NVML tells the last. To be asked when an
+    /// engine failed: waits a moment if there is none.
     #[must_use]
     pub fn take_xid(&self) -> Option<u64> {
-        match self.errors.as_ref()?.wait(0).ok()?.event_data? {
+        match self.errors.as_ref()?.wait(PATIENCE).ok()?.event_data? {
             XidError::Value(code) => Some(code),
             XidError::Unknown => None,
         }
@@ -109,9 +113,9 @@ fn is_trouble(reasons: ThrottleReasons) -> bool {
 /// Why an attempt failed, for people to read. CUDA says only that a kernel did; the driver's own error says whether the
 /// card is to blame.
 #[must_use]
-pub fn explained(error: &anyhow::Error, xid: Option<u64>) -> String {
+pub fn explained(error: &anyhow::Error, xid: impl FnOnce() -> Option<u64>) -> String {
     let is_engine = matches!(error.downcast_ref(), Some(TrainError::Engine(_)));
-    let Some(xid) = xid.filter(|_| is_engine) else { return format!("{error:#}") };
+    let Some(xid) = is_engine.then(xid).flatten() else { return format!("{error:#}") };
     let name = name(xid).map(|name| format!(" ({name})")).unwrap_or_default();
     format!("{error:#}; the driver reported Xid {xid}{name}")
 }
@@ -197,13 +201,13 @@ mod tests {
     #[test]
     fn the_driver_s_error_is_told_where_the_engine_failed() {
         let lost = anyhow::Error::from(TrainError::Engine(anyhow::anyhow!("the GPU is lost")));
-        assert_eq!(explained(&lost, None), "the engine failed: the GPU is lost");
+        assert_eq!(explained(&lost, || None), "the engine failed: the GPU is lost");
         assert_eq!(
-            explained(&lost, Some(79)),
+            explained(&lost, || Some(79)),
             "the engine failed: the GPU is lost; the driver reported Xid 79 (the GPU has fallen off the bus)"
         );
-        assert!(explained(&lost, Some(999_999)).ends_with("; the driver reported Xid 999999"));
+        assert!(explained(&lost, || Some(999_999)).ends_with("; the driver reported Xid 999999"));
         let other = anyhow::anyhow!("the checkpoint carries no reports");
-        assert_eq!(explained(&other, Some(79)), other.to_string());
+        assert_eq!(explained(&other, || Some(79)), other.to_string());
     }
 }
