@@ -34,7 +34,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     fetch<ROWS>(q, begin + head * WIDTH, shape.columns, first, context);
     fetch<COLUMNS>(ks, keys, shape.columns, tile * COLUMNS, context);
     fetch<COLUMNS>(vs, values, shape.columns, tile * COLUMNS, context);
-    fetched();
     Piece<M, HEAD> out = {};
     float total[M][2] = {}, top[M][2];
 #pragma unroll
@@ -48,7 +47,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
             fetch<COLUMNS>(ks + next, keys, shape.columns, (at + 1) * COLUMNS, context);
             fetch<COLUMNS>(vs + next, values, shape.columns, (at + 1) * COLUMNS, context);
         }
-        fetched();
         // where all queries come before these keys there is nothing to do
         if (at * COLUMNS <= last_own) {
             Piece<M, COLUMNS> p;

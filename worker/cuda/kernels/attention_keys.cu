@@ -5,9 +5,7 @@
 // Four bytes of each of some rows; 0 beyond the end.
 template <typename T>
 __device__ __forceinline__ void fetch_number(T *to, const T *from, int at, int end) {
-    const T *place = from + (at < end ? at : 0);
-    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;"
-                 :: "r"(static_cast<u32>(__cvta_generic_to_shared(to))), "l"(place), "r"(at < end ? 4 : 0));
+    copy<4>(address(to), from + (at < end ? at : 0), at < end);
 }
 
 // What belongs to the queries of a tile.
@@ -69,7 +67,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     fetch<ROWS>(k, begin + key_column, shape.columns, first, context);
     fetch<ROWS>(v, begin + value_column, shape.columns, first, context);
     get_tile(served * group, tile, 0);
-    fetched();
     Piece<M, HEAD> dk = {}, dv = {};
     Piece<M, COLUMNS> p = {}, dp = {};
     const float by = shape.scale * LOG2E;
@@ -81,7 +78,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
             const int next = (side + 1) % STAGES;
             if (at + 1 < tile_end) get_tile(head, at + 1, next);
             else if (member + 1 < group) get_tile(head + 1, tile, next);
-            fetched();
             const bf16 *q = qs + side * COLUMNS * HEAD, *d = dys + side * COLUMNS * HEAD;
             const OfQueries &of = of_queries[side];
             const int begins = at * COLUMNS, ends = begins + COLUMNS;

@@ -62,7 +62,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     fetch<ROWS>(d, dy + u64(row) * context * joined + head * WIDTH, joined, first, context);
     fetch<COLUMNS>(ks, keys, shape.columns, tile * COLUMNS, context);
     fetch<COLUMNS>(vs, values, shape.columns, tile * COLUMNS, context);
-    fetched();
     Piece<M, HEAD> dq = {};
     Piece<M, COLUMNS> p = {}, dp = {};
     const float by = shape.scale * LOG2E;
@@ -75,7 +74,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
             fetch<COLUMNS>(ks + to, keys, shape.columns, (at + 1) * COLUMNS, context);
             fetch<COLUMNS>(vs + to, values, shape.columns, (at + 1) * COLUMNS, context);
         }
-        fetched();
         if (WARPGROUPS || at * COLUMNS <= own + 16 * M - 1) {
             const bf16 *k = ks + side * COLUMNS * HEAD;
             scores<ROWS>(p, q, own - first, k);

@@ -1,25 +1,8 @@
 // What every kernel file begins with. There are no headers: NVRTC alone compiles this.
 
-typedef unsigned short bf16; // its bits
-typedef unsigned int u32;
-typedef unsigned long long u64;
-
 #define INFINITE __uint_as_float(0x7f800000u)
 
 __device__ __forceinline__ float widen(bf16 bits) { return __uint_as_float(u32(bits) << 16); }
-
-// To the nearest, ties to even.
-__device__ __forceinline__ bf16 narrow(float value) {
-    bf16 bits;
-    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
-    return bits;
-}
-
-__device__ __forceinline__ u32 narrow2(float low, float high) {
-    u32 bits;
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
-    return bits;
-}
 
 __device__ __forceinline__ void add(float &to, float value) { to += value; }
 __device__ __forceinline__ void add(bf16 &to, float value) { to = narrow(widen(to) + value); }

@@ -1,15 +1,5 @@
 // Products of tiles by `mma.sync`, which every card since Ampere has: a warp alone multiplies 16 rows.
 
-__device__ __forceinline__ void load(u32 (&r)[4], const bf16 *at) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(address(at)));
-}
-
-__device__ __forceinline__ void load_turned(u32 (&r)[4], const bf16 *at) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(address(at)));
-}
-
 // 16 x 16 of a tile as the left side of a product.
 template <int COUNT>
 __device__ __forceinline__ void left(u32 (&r)[4], const bf16 *tile, int row, int chunk) {
@@ -29,13 +19,6 @@ template <int COUNT>
 __device__ __forceinline__ void right_turned(u32 (&r)[4], const bf16 *tile, int row, int chunk) {
     const int lane = threadIdx.x % 32;
     load_turned(r, tile + place<COUNT>(row + lane % 16, chunk + lane / 16));
-}
-
-__device__ __forceinline__ void multiply(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) {
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, "
-                 "{%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
 // c = the warp's rows of `a`, which has COUNT, times the N rows of `b`, both HEAD wide.

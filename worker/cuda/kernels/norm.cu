@@ -38,7 +38,7 @@ __device__ void norm(const bf16 *from, const bf16 *delta, const bf16 *gain, bf16
 template <int N>
 __device__ void norm_backward(const bf16 *stream, const float *scale, const bf16 *gain, bf16 *dy,
                               bf16 *dx, float *partial, u32 rows, u32 width, u32 is_sum) {
-    extern __shared__ float dgain[];
+    SHARED(float, dgain);
     for (u32 at = threadIdx.x * N; at < width; at += blockDim.x * N)
         for (int j = 0; j < N; j++) dgain[at + j] = 0;
     const u32 each = (rows + gridDim.x - 1) / gridDim.x;
@@ -95,7 +95,7 @@ NORM(1)
 
 // dgain += the rows of `partial`, one after another.
 template <typename T>
-__device__ void gain_gradient(const float *partial, T *dgain, u32 rows, u32 width) {
+__device__ void add_up_gain(const float *partial, T *dgain, u32 rows, u32 width) {
     const u32 at = blockIdx.x * blockDim.x + threadIdx.x;
     if (width <= at) return;
     float sum = 0;
@@ -105,9 +105,9 @@ __device__ void gain_gradient(const float *partial, T *dgain, u32 rows, u32 widt
 }
 
 extern "C" __global__ void gain_gradient(const float *partial, float *dgain, u32 rows, u32 width) {
-    gain_gradient<float>(partial, dgain, rows, width);
+    add_up_gain(partial, dgain, rows, width);
 }
 
 extern "C" __global__ void gain_gradient_bf16(const float *partial, bf16 *dgain, u32 rows, u32 width) {
-    gain_gradient<bf16>(partial, dgain, rows, width);
+    add_up_gain(partial, dgain, rows, width);
 }

@@ -14,11 +14,11 @@ constexpr bool IS_LATE = 2 < STAGES;
 constexpr int PITCH = WARPGROUPS ? 64 : HEAD;
 constexpr float LOG2E = 1.4426950408889634f;
 
-extern __shared__ __align__(1024) bf16 tiles[];
+SHARED(bf16, tiles);
 
 // Where tiles begin: `wgmma` finds its places by the bits of addresses.
 __device__ __forceinline__ bf16 *first_tile() {
-    const u64 begin = __cvta_generic_to_shared(tiles);
+    const u32 begin = address(tiles);
     return tiles + ((begin + 1023) / 1024 * 1024 - begin) / sizeof(bf16);
 }
 
@@ -52,21 +52,11 @@ struct Shape {
     float scale;
 };
 
-__device__ __forceinline__ float power_of_two(float x) {
-    float y;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-}
-
 // 16 bytes of a tile of COUNT rows. Neighboring rows have theirs in other banks.
 template <int COUNT> __device__ __forceinline__ int place(int row, int chunk) {
     const int turn = CHUNKS == 4 ? (row >> 1) & 3 : row & 7;
     if constexpr (WARPGROUPS) return (chunk / 8 * COUNT + row) * PITCH + (chunk % 8 ^ turn) * 8;
     return row * PITCH + (chunk ^ turn) * 8;
-}
-
-__device__ __forceinline__ u32 address(const bf16 *shared) {
-    return static_cast<u32>(__cvta_generic_to_shared(shared));
 }
 
 // Rows `begin` on of a matrix into a tile; rows at `end` and beyond become 0, as do columns beyond the width.
@@ -82,8 +72,7 @@ __device__ __forceinline__ void fetch(bf16 *tile, const bf16 *from, u64 stride, 
     for (int i = 0; i < COUNT; i += STEP) {
         if (COUNT % STEP != 0 && COUNT <= own + i) break;
         const bool is_there = (begin + own + i < end) & (chunk * 8 < WIDTH);
-        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
-                     :: "r"(to + i * PITCH * 2), "l"(is_there ? at : from), "r"(is_there ? 16 : 0));
+        copy<16>(to + i * PITCH * 2, is_there ? at : from, is_there);
         at += STEP * stride;
     }
 #else
@@ -96,13 +85,12 @@ __device__ __forceinline__ void fetch(bf16 *tile, const bf16 *from, u64 stride, 
 #endif
 }
 
-__device__ __forceinline__ void fetched() { asm volatile("cp.async.commit_group;"); }
-
 // What was fetched is there, and every warp is done with what it read before.
 __device__ __forceinline__ void await() {
-    asm volatile("cp.async.wait_group 0;");
-    // the tensor cores read by another way than stores take
-    if constexpr (WARPGROUPS) asm volatile("fence.proxy.async.shared::cta;");
+    await_copies();
+#if WARPGROUPS
+    show_stores();
+#endif
     __syncthreads();
 }
 

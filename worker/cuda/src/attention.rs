@@ -5,7 +5,7 @@ use assay_trainer::planned::{Heads, Matrix, Region};
 use crate::argument::{Shape, narrow};
 use crate::backend::{Cuda, THREADS};
 use crate::device::{Argument, arguments};
-use crate::kernels::{COMMON, Source};
+use crate::kernels::{COMMON, PRIMITIVES, Source};
 
 /// Hopper's architecture with what only Hopper has: `wgmma` among it.
 pub(crate) const HOPPER: &str = "sm_90a";
@@ -69,15 +69,15 @@ impl Attention {
         let source = |file, parts, functions| Source { file, parts, functions };
         let [forward, keys, queries]: [&[&str]; 3] = if self.has_warpgroups {
             [
-                &[COMMON, TILES, WGMMA, FORWARD],
-                &[COMMON, TILES, WGMMA, KEYS],
-                &[COMMON, TILES, WGMMA, QUERIES],
+                &[PRIMITIVES, COMMON, TILES, WGMMA, FORWARD],
+                &[PRIMITIVES, COMMON, TILES, WGMMA, KEYS],
+                &[PRIMITIVES, COMMON, TILES, WGMMA, QUERIES],
             ]
         } else {
             [
-                &[COMMON, TILES, MMA, FORWARD],
-                &[COMMON, TILES, MMA, KEYS],
-                &[COMMON, TILES, MMA, QUERIES],
+                &[PRIMITIVES, COMMON, TILES, MMA, FORWARD],
+                &[PRIMITIVES, COMMON, TILES, MMA, KEYS],
+                &[PRIMITIVES, COMMON, TILES, MMA, QUERIES],
             ]
         };
         [

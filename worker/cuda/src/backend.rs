@@ -32,7 +32,8 @@ const LOGITS: usize = 1 << 28;
 #[derive(Debug)]
 pub struct Cuda {
     pub(crate) kernels: Kernels,
-    products: Products,
+    /// None where there is no library for them.
+    products: Option<Products>,
     pub(crate) batch: OnDevice,
     pub(crate) scratch: Scratch,
     weights: Region,
@@ -65,10 +66,10 @@ impl Cuda {
         head_width: usize,
     ) -> Result<Self, CudaError> {
         let kernels = Kernels::new(&device, head_width)?;
-        let memory = device.allocate(bytes)?;
+        let memory = device.memory(bytes)?;
         let at = memory.begin + workspace.at as CUdeviceptr;
         let scratch = Scratch::new(at, tokens);
-        let products = Products::new(at)?;
+        let products = device.stream().map(|stream| Products::new(at, stream)).transpose()?;
         let batch = OnDevice::new(scratch.batch, tokens);
         let failed = RefCell::new(None);
         Ok(Self {
@@ -123,10 +124,12 @@ impl Cuda {
     fn multiply(&mut self, operands: [Operand; 3], format: Format, onto: Onto) {
         let is_sum = onto == Onto::Sum;
         let mut is_done = false;
-        attempt(&self.failed, || {
-            is_done = self.products.multiply(&self.device, operands, format, is_sum)?;
-            Ok(())
-        });
+        if let Some(products) = &mut self.products {
+            attempt(&self.failed, || {
+                is_done = products.multiply(operands, format, is_sum)?;
+                Ok(())
+            });
+        }
         if !is_done {
             self.multiply_oddly(operands, format, is_sum);
         }
@@ -190,7 +193,7 @@ impl Cuda {
 
     fn sums(&self, at: CUdeviceptr) -> [f64; 2] {
         let mut sums = [f64::NAN; 2];
-        self.attempt(|| self.device.download(&mut sums, at));
+        self.attempt(|| self.device.get(&mut sums, at));
         if self.failed.borrow().is_some() { [f64::NAN; 2] } else { sums }
     }
 }
@@ -216,13 +219,13 @@ impl Backend for Cuda {
 
     fn write(&mut self, region: Region, values: &[f32]) {
         if region.size == size_of::<f32>() {
-            self.attempt(|| self.device.upload(self.at(region), values));
+            self.attempt(|| self.device.put(self.at(region), values));
             return;
         }
         let staged = self.scratch.free;
         for (begin, values) in (0..).step_by(STAGED).zip(values.chunks(STAGED)) {
             let part = region.part(begin, values.len());
-            self.attempt(|| self.device.upload(staged, values));
+            self.attempt(|| self.device.put(staged, values));
             let (to, count, grid) = (self.at(part), wide(values.len()), (SUMMING, 1, 1));
             match self.rest(part) {
                 Some(low) => {
@@ -242,7 +245,7 @@ impl Backend for Cuda {
 
     fn read(&self, region: Region, values: &mut [f32]) {
         if region.size == size_of::<f32>() {
-            self.attempt(|| self.device.download(values, self.at(region)));
+            self.attempt(|| self.device.get(values, self.at(region)));
             return;
         }
         let staged = self.scratch.free;
@@ -262,7 +265,7 @@ impl Backend for Cuda {
                     self.launch("widen_all", grid, (THREADS, 0), arguments![from, staged, count]);
                 }
             }
-            self.attempt(|| self.device.download(values, staged));
+            self.attempt(|| self.device.get(values, staged));
         }
     }
 

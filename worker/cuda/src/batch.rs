@@ -70,7 +70,7 @@ impl OnDevice {
         let ByToken { tokens, firsts, order } = &self.by_token;
         let lists = [&batch.inputs, &batch.targets, &batch.positions, &batch.starts, &batch.shared];
         for (number, list) in lists.into_iter().chain([tokens, firsts, order]).enumerate() {
-            device.upload(self.list(number), list)?;
+            device.put(self.list(number), list)?;
         }
         self.shape = (batch.rows, batch.context);
         Ok(())

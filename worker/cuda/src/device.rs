@@ -1,17 +1,16 @@
-//! One card: its memory, its stream, its modules.
+//! One card, as the backend sees it: memory, and kernels one after another.
 
-#![expect(unsafe_code, reason = "the driver takes pointers")]
+#![expect(unsafe_code, reason = "a card is given bytes")]
 
-use std::ffi::{CString, c_void};
-use std::path::{Path, PathBuf};
+use std::ffi::c_void;
+use std::fmt::Debug;
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::rc::Rc;
 
-use cudarc::driver::result::{self, ctx, device, module, primary_ctx, stream};
-use cudarc::driver::sys::{
-    CUdevice, CUdevice_attribute, CUdeviceptr, CUfunction, CUfunction_attribute, CUmodule,
-    CUresult, CUstream,
-};
-
-use crate::{CudaError, library};
+use crate::CudaError;
+use crate::kernels::Source;
+use crate::nvidia::Nvidia;
 
 /// What a card is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,32 +18,92 @@ pub struct Card {
     pub name: String,
     pub capability: (i32, i32),
     pub multiprocessors: u32,
+    /// That kernels are compiled for, like `sm_80`.
+    pub architecture: String,
 }
 
-/// A card with a stream of its own. Everything is enqueued there, in order.
-#[derive(Debug)]
-pub struct Device {
-    card: Card,
-    kept_kernels: Option<PathBuf>,
-    device: CUdevice,
-    stream: CUstream,
+/// Who does what a card is asked for, in the order in which it is asked. Addresses are the card's.
+///
+/// A trait, so that kernels and what launches them are tested where no card is.
+pub trait Driver: Debug {
+    fn card(&self) -> &Card;
+
+    /// Bytes that can be had.
+    ///
+    /// # Errors
+    /// The driver fails, here as in all of these.
+    fn free_memory(&self) -> Result<usize, CudaError>;
+
+    /// Zeros.
+    ///
+    /// # Errors
+    /// There is not so much memory.
+    fn allocate(&self, bytes: usize) -> Result<u64, CudaError>;
+
+    fn free(&self, at: u64);
+
+    /// # Errors
+    /// The driver fails.
+    fn zero(&self, at: u64, bytes: usize) -> Result<(), CudaError>;
+
+    /// The host's memory can be used again at once.
+    ///
+    /// # Errors
+    /// The driver fails.
+    fn upload(&self, at: u64, bytes: &[u8]) -> Result<(), CudaError>;
+
+    /// Waits for what was asked for before.
+    ///
+    /// # Errors
+    /// Something of it failed.
+    fn download(&self, bytes: &mut [u8], at: u64) -> Result<(), CudaError>;
+
+    /// Waits for everything.
+    ///
+    /// # Errors
+    /// Something of it failed.
+    fn synchronize(&self) -> Result<(), CudaError>;
+
+    /// The functions of a source, in its order.
+    ///
+    /// # Errors
+    /// It does not compile.
+    fn load(&self, source: &Source, options: &[String]) -> Result<Vec<Function>, CudaError>;
+
+    /// Lets a function have so many bytes of shared memory.
+    ///
+    /// # Errors
+    /// The card has less.
+    fn allow_shared(&self, of: Function, bytes: usize) -> Result<(), CudaError>;
+
+    /// A kernel, with threads and bytes of shared memory for each block. The arguments are of the types that it
+    /// takes, in its order.
+    ///
+    /// # Errors
+    /// The card refuses it.
+    fn launch(
+        &self,
+        function: Function,
+        grid: (u32, u32, u32),
+        block: (u32, usize),
+        arguments: &[Argument],
+    ) -> Result<(), CudaError>;
+
+    /// What CUDA's libraries enqueue on. None: there are none.
+    fn stream(&self) -> Option<*mut c_void>;
 }
 
-/// Memory of a card, freed when it is dropped.
-#[derive(Debug)]
-pub(crate) struct Memory {
-    pub(crate) begin: CUdeviceptr,
-}
+/// A function of a card, by what its driver knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Function(pub usize);
 
 /// What a kernel is given: a number, a place, or a few of them, as they lie in memory.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(8))]
-#[expect(dead_code, reason = "the driver reads it")]
-pub(crate) struct Argument([u8; ARGUMENT]);
+pub struct Argument([u8; ARGUMENT]);
 
-/// Bytes of the largest argument, and arguments of the kernel that takes most.
+/// Bytes of the largest argument.
 const ARGUMENT: usize = 40;
-const MOST_ARGUMENTS: usize = 16;
 
 impl Argument {
     pub(crate) fn of<T: Copy>(value: T) -> Self {
@@ -54,6 +113,12 @@ impl Argument {
         unsafe { bytes.as_mut_ptr().cast::<T>().write_unaligned(value) };
         Self(bytes)
     }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn as_ptr(&self) -> *const c_void {
+        self.0.as_ptr().cast()
+    }
 }
 
 /// The arguments of a kernel, in its order and of its types.
@@ -62,178 +127,58 @@ macro_rules! arguments {
 }
 pub(crate) use arguments;
 
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Function(CUfunction);
+/// A card, shared by what lies on it.
+#[derive(Clone, Debug)]
+pub struct Device(Rc<dyn Driver>);
 
-/// Shared memory that a block has without asking is 48 KiB, with what the kernel has anyway.
-const SHARED: usize = 40 << 10;
+/// Memory of a card, freed when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    pub(crate) begin: u64,
+    device: Device,
+}
 
 impl Device {
-    /// Card `ordinal` of those that the driver shows. Compiled kernels are kept in a folder, if one is given.
+    /// Card `ordinal` of those that NVIDIA's driver shows. Compiled kernels are kept in a folder, if one is given.
     ///
     /// # Errors
     /// There is no driver or no such card, or the card is too old.
     pub fn open(ordinal: i32, kept_kernels: Option<PathBuf>) -> Result<Self, CudaError> {
-        library::driver()?;
-        match result::init() {
-            Err(error) if error.0 == CUresult::CUDA_ERROR_NO_DEVICE => {
-                return Err(CudaError::NoCard);
-            }
-            found => found?,
-        }
-        if device::get_count()? <= ordinal {
-            return Err(CudaError::NoCard);
-        }
-        let device = device::get(ordinal)?;
-        // SAFETY: `device` came from the driver.
-        let attribute = |which| unsafe { device::get_attribute(device, which) };
-        let capability = (
-            attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
-            attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
-        );
-        let processors = attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
-        let name = device::get_name(device)?;
-        if capability < (8, 0) {
-            return Err(CudaError::TooOld { card: name, capability });
-        }
-        // SAFETY: as above; the context is released when this is dropped.
-        let context = unsafe { primary_ctx::retain(device)? };
-        // SAFETY: the context was just retained.
-        unsafe { ctx::set_current(context)? };
-        let stream = stream::create(stream::StreamKind::NonBlocking)?;
-        let card = Card { name, capability, multiprocessors: processors.unsigned_abs() };
-        Ok(Self { card, kept_kernels, device, stream })
+        Ok(Self::of(Nvidia::open(ordinal, kept_kernels)?))
     }
 
     #[must_use]
-    pub fn card(&self) -> &Card {
-        &self.card
+    pub fn of(driver: impl Driver + 'static) -> Self {
+        Self(Rc::new(driver))
     }
 
-    pub(crate) fn kept_kernels(&self) -> Option<&Path> {
-        self.kept_kernels.as_deref()
+    pub(crate) fn memory(&self, bytes: usize) -> Result<Memory, CudaError> {
+        Ok(Memory { begin: self.allocate(bytes)?, device: self.clone() })
     }
 
-    /// Bytes that can be had.
-    ///
-    /// # Errors
-    /// The driver fails.
-    pub fn free_memory(&self) -> Result<usize, CudaError> {
-        Ok(result::mem_get_info()?.0)
+    pub(crate) fn put<T: Copy>(&self, at: u64, values: &[T]) -> Result<(), CudaError> {
+        let (pointer, bytes) = (values.as_ptr().cast(), size_of_val(values));
+        // SAFETY: callers put plain numbers, which are as many bytes.
+        self.upload(at, unsafe { std::slice::from_raw_parts(pointer, bytes) })
     }
 
-    /// Waits for everything enqueued.
-    ///
-    /// # Errors
-    /// Something of it failed.
-    pub fn synchronize(&self) -> Result<(), CudaError> {
-        // SAFETY: the stream lives as long as this.
-        unsafe { stream::synchronize(self.stream)? };
-        Ok(())
-    }
-
-    pub(crate) fn stream(&self) -> CUstream {
-        self.stream
-    }
-
-    pub(crate) fn allocate(&self, bytes: usize) -> Result<Memory, CudaError> {
-        // SAFETY: not read before it is written: it is zeroed here.
-        match unsafe { result::malloc_sync(bytes) } {
-            Ok(begin) => {
-                self.zero(begin, bytes)?;
-                Ok(Memory { begin })
-            }
-            Err(error) if error.0 == CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
-                Err(CudaError::OutOfMemory { needed: bytes, free: self.free_memory()? })
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    pub(crate) fn zero(&self, at: CUdeviceptr, bytes: usize) -> Result<(), CudaError> {
-        // SAFETY: callers name stretches of memory that they own.
-        unsafe { result::memset_d8_async(at, 0, bytes, self.stream)? };
-        Ok(())
-    }
-
-    /// The host's memory can be used again at once: it is pageable, so the driver has copied it.
-    pub(crate) fn upload<T: Copy>(&self, at: CUdeviceptr, values: &[T]) -> Result<(), CudaError> {
-        // SAFETY: as in `zero`; plain numbers have no invalid bits on the device.
-        unsafe { result::memcpy_htod_async(at, values, self.stream)? };
-        Ok(())
-    }
-
-    /// Waits for what was enqueued before.
-    pub(crate) fn download<T: Copy>(
-        &self,
-        values: &mut [T],
-        at: CUdeviceptr,
-    ) -> Result<(), CudaError> {
-        // SAFETY: as in `zero`; the copy has ended when this returns.
-        unsafe { result::memcpy_dtoh_async(values, at, self.stream)? };
-        self.synchronize()
-    }
-
-    pub(crate) fn module(&self, binary: &[u8]) -> Result<CUmodule, CudaError> {
-        // SAFETY: a cubin that NVRTC made; the driver copies it.
-        Ok(unsafe { module::load_data(binary.as_ptr().cast())? })
-    }
-
-    pub(crate) fn function(&self, module: CUmodule, name: &str) -> Result<Function, CudaError> {
-        let name = CString::new(name).expect("names have no zeros");
-        // SAFETY: modules are never unloaded.
-        Ok(Function(unsafe { module::get_function(module, name)? }))
-    }
-
-    /// Lets a function have so much shared memory.
-    pub(crate) fn allow_shared(&self, of: Function, bytes: usize) -> Result<(), CudaError> {
-        if bytes <= SHARED {
-            return Ok(());
-        }
-        let most = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-        let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
-        // SAFETY: modules are never unloaded.
-        unsafe { result::function::set_function_attribute(of.0, most, bytes)? };
-        Ok(())
-    }
-
-    /// Enqueues a kernel. The arguments are of the types that it takes, in its order.
-    pub(crate) fn launch(
-        &self,
-        function: Function,
-        grid: (u32, u32, u32),
-        (block, shared): (u32, usize),
-        arguments: &[Argument],
-    ) -> Result<(), CudaError> {
-        let mut pointers = [std::ptr::null_mut(); MOST_ARGUMENTS];
-        let pointers = &mut pointers[..arguments.len()];
-        for (pointer, argument) in pointers.iter_mut().zip(arguments) {
-            *pointer = std::ptr::from_ref(argument).cast_mut().cast::<c_void>();
-        }
-        let shared = u32::try_from(shared).unwrap_or(u32::MAX);
-        let block = (block, 1, 1);
-        // SAFETY: the driver copies the arguments before it returns; the stretches of memory that they name
-        // are the arena's, which lives as long as the stream.
-        unsafe {
-            result::launch_kernel(function.0, grid, block, shared, self.stream, pointers)?;
-        }
-        Ok(())
+    pub(crate) fn get<T: Copy>(&self, values: &mut [T], at: u64) -> Result<(), CudaError> {
+        let (pointer, bytes) = (values.as_mut_ptr().cast(), size_of_val(values));
+        // SAFETY: as above; all bits are numbers.
+        self.download(unsafe { std::slice::from_raw_parts_mut(pointer, bytes) }, at)
     }
 }
 
-impl Drop for Device {
-    fn drop(&mut self) {
-        // SAFETY: made by `open`, and nothing uses them after this. What fails here was said before.
-        unsafe {
-            let _ = stream::destroy(self.stream);
-            let _ = primary_ctx::release(self.device);
-        }
+impl Deref for Device {
+    type Target = dyn Driver;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
     }
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: allocated by `Device::allocate`; freeing waits for what uses it.
-        let _ = unsafe { result::free_sync(self.begin) };
+        self.device.free(self.begin);
     }
 }

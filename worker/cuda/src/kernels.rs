@@ -9,7 +9,7 @@ use std::path::Path;
 use cudarc::nvrtc::{result, sys};
 use sha2::{Digest, Sha256};
 
-use crate::attention::{Attention, HOPPER};
+use crate::attention::Attention;
 use crate::device::{Device, Function};
 use crate::{CudaError, library};
 
@@ -18,22 +18,24 @@ use crate::{CudaError, library};
 pub struct Source {
     pub file: &'static str,
     /// One after another.
-    pub(crate) parts: &'static [&'static str],
+    pub parts: &'static [&'static str],
     pub functions: &'static [&'static str],
 }
 
+/// The instructions that kernels are written with: what comes first of every source.
+pub const PRIMITIVES: &str = include_str!("../kernels/primitives.cuh");
 pub(crate) const COMMON: &str = include_str!("../kernels/common.cuh");
 
 /// All but attention, which is compiled for a width of heads: [`attention`].
 pub const SOURCES: [Source; 8] = [
     Source {
         file: "transfer.cu",
-        parts: &[COMMON, include_str!("../kernels/transfer.cu")],
+        parts: &[PRIMITIVES, COMMON, include_str!("../kernels/transfer.cu")],
         functions: &["narrow_all", "widen_all", "split_all", "join_all"],
     },
     Source {
         file: "embedding.cu",
-        parts: &[COMMON, include_str!("../kernels/embedding.cu")],
+        parts: &[PRIMITIVES, COMMON, include_str!("../kernels/embedding.cu")],
         functions: &[
             "embed_8",
             "embed_1",
@@ -45,7 +47,7 @@ pub const SOURCES: [Source; 8] = [
     },
     Source {
         file: "norm.cu",
-        parts: &[COMMON, include_str!("../kernels/norm.cu")],
+        parts: &[PRIMITIVES, COMMON, include_str!("../kernels/norm.cu")],
         functions: &[
             "norm_8",
             "norm_1",
@@ -57,27 +59,27 @@ pub const SOURCES: [Source; 8] = [
     },
     Source {
         file: "rope.cu",
-        parts: &[COMMON, include_str!("../kernels/rope.cu")],
+        parts: &[PRIMITIVES, COMMON, include_str!("../kernels/rope.cu")],
         functions: &["rope_8", "rope_1"],
     },
     Source {
         file: "swiglu.cu",
-        parts: &[COMMON, include_str!("../kernels/swiglu.cu")],
+        parts: &[PRIMITIVES, COMMON, include_str!("../kernels/swiglu.cu")],
         functions: &["swiglu_8", "swiglu_1", "swiglu_backward_8", "swiglu_backward_1"],
     },
     Source {
         file: "product.cu",
-        parts: &[COMMON, include_str!("../kernels/product.cu")],
+        parts: &[PRIMITIVES, COMMON, include_str!("../kernels/product.cu")],
         functions: &["product_f32", "product_bf16"],
     },
     Source {
         file: "loss.cu",
-        parts: &[COMMON, include_str!("../kernels/loss.cu")],
+        parts: &[PRIMITIVES, COMMON, include_str!("../kernels/loss.cu")],
         functions: &["cross_entropy", "log_likelihoods", "add_losses"],
     },
     Source {
         file: "optimizer.cu",
-        parts: &[COMMON, include_str!("../kernels/optimizer.cu")],
+        parts: &[PRIMITIVES, COMMON, include_str!("../kernels/optimizer.cu")],
         functions: &[
             "square",
             "square_narrow",
@@ -127,7 +129,7 @@ pub fn compile(
 }
 
 /// As [`compile`], unless it was done before and kept in a folder. What cannot be kept is compiled again.
-fn compile_once(
+pub(crate) fn compile_once(
     source: Source,
     options: &[String],
     architecture: &str,
@@ -198,21 +200,14 @@ pub(crate) struct Kernels {
 impl Kernels {
     /// Compiles everything for the card, with attention for heads of this width.
     pub(crate) fn new(device: &Device, width: usize) -> Result<Self, CudaError> {
-        let architecture = match device.card().capability {
-            (9, 0) => HOPPER.to_owned(),
-            (major, minor) => format!("sm_{major}{minor}"),
-        };
-        let attention = Attention::new(width, &architecture).ok_or_else(|| {
+        let attention = Attention::new(width, &device.card().architecture).ok_or_else(|| {
             CudaError::Unsupported(format!("a head is {width} wide, and the kernels go up to 128"))
         })?;
         let mut functions = HashMap::new();
         let sources = SOURCES.map(|source| (source, Vec::new()));
         for (source, options) in sources.into_iter().chain(attention.sources()) {
-            let binary = compile_once(source, &options, &architecture, device.kept_kernels())?;
-            let module = device.module(&binary)?;
-            for name in source.functions {
-                functions.insert(*name, device.function(module, name)?);
-            }
+            let loaded = device.load(&source, &options)?;
+            functions.extend(source.functions.iter().copied().zip(loaded));
         }
         Ok(Self { functions, attention })
     }

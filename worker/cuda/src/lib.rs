@@ -19,6 +19,7 @@ mod device;
 mod error;
 mod kernels;
 mod library;
+mod nvidia;
 mod product;
 mod scratch;
 
@@ -30,9 +31,9 @@ use assay_trainer::planned::{Planned, Shape};
 use assay_trainer::{Gpu, TrainError};
 
 pub use backend::Cuda;
-pub use device::{Card, Device};
+pub use device::{Argument, Card, Device, Driver, Function};
 pub use error::CudaError;
-pub use kernels::{SOURCES, Source, attention, compile};
+pub use kernels::{PRIMITIVES, SOURCES, Source, attention, compile};
 
 /// Bytes for kernels and for what cublasLt and the driver keep of their own.
 const MARGIN: usize = 512 << 20;

@@ -14,7 +14,6 @@ use cudarc::cublaslt::sys::{
 use cudarc::driver::sys::CUdeviceptr;
 
 use crate::CudaError;
-use crate::device::Device;
 
 /// What NVIDIA advises for Hopper.
 pub(crate) const WORKSPACE: usize = 32 << 20;
@@ -79,19 +78,19 @@ struct Chosen {
 pub(crate) struct Products {
     handle: cublasLtHandle_t,
     workspace: CUdeviceptr,
+    stream: *mut c_void,
     chosen: HashMap<Kind, Chosen>,
 }
 
 impl Products {
-    pub(crate) fn new(workspace: CUdeviceptr) -> Result<Self, CudaError> {
+    pub(crate) fn new(workspace: CUdeviceptr, stream: *mut c_void) -> Result<Self, CudaError> {
         crate::library::cublas_lt()?;
-        Ok(Self { handle: result::create_handle()?, workspace, chosen: HashMap::new() })
+        Ok(Self { handle: result::create_handle()?, workspace, stream, chosen: HashMap::new() })
     }
 
     /// out (+)= a b, all column by column. False where cublasLt has no kernel for it.
     pub(crate) fn multiply(
         &mut self,
-        device: &Device,
         [a, b, out]: [Operand; 3],
         format: Format,
         is_sum: bool,
@@ -131,7 +130,7 @@ impl Products {
                 &raw const chosen.algorithm,
                 pointer(self.workspace),
                 WORKSPACE,
-                device.stream().cast(),
+                self.stream.cast(),
             )?;
         }
         Ok(true)

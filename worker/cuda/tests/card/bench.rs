@@ -1,21 +1,39 @@
 //! The same numbers in two arenas: the card's and the CPU backend's, which is tested against f64. What an
-//! operation gives there must be the same but for rounding to bf16.
+//! operation gives there must be the same but for rounding to bf16. Where no card is, it is emulated.
 
 use std::path::Path;
 
-use assay_cuda::{Cards, Cuda, Device};
+use assay_cuda::{Cards, Cuda, CudaError, Device};
 use assay_trainer::cpu::{Cpu, Products};
 use assay_trainer::data::{IGNORED, Sequence};
 use assay_trainer::engine::Batch;
 use assay_trainer::model::{Config, preset};
 use assay_trainer::planned::{Arena, Backend, Matrix, Region, Shape};
 
+use crate::emulated::Emulated;
+
 pub(crate) fn cards() -> Cards {
     Cards { kept_kernels: Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("kernels")) }
 }
 
+/// The card, which is there.
 pub(crate) fn device() -> Device {
     Device::open(0, cards().kept_kernels).expect("a card")
+}
+
+/// The card; where none is, one of each kind that attention is cut for. `ASSAY_GPU` says that there must be one.
+pub(crate) fn devices() -> Vec<Device> {
+    match Device::open(0, cards().kept_kernels) {
+        Ok(card) => vec![card],
+        Err(CudaError::NoDriver | CudaError::NoCard) if std::env::var_os("ASSAY_GPU").is_none() => {
+            ["sm_80", "sm_90a"].map(|name| Device::of(Emulated::new(name))).into()
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn any_device() -> Device {
+    devices().swap_remove(0)
 }
 
 /// How a matrix lies on the card.
@@ -58,6 +76,15 @@ pub(crate) fn bench<const N: usize>(
     head_width: usize,
     matrices: [Spec<'_>; N],
 ) -> Bench<N> {
+    bench_on(any_device(), batch, head_width, matrices)
+}
+
+pub(crate) fn bench_on<const N: usize>(
+    device: Device,
+    batch: &Batch,
+    head_width: usize,
+    matrices: [Spec<'_>; N],
+) -> Bench<N> {
     let widest = matrices.iter().map(|(_, _, columns, _)| *columns).max().unwrap_or(1);
     // whatever scratch is measured by
     let config =
@@ -80,7 +107,6 @@ pub(crate) fn bench<const N: usize>(
     let size = |kind| if kind == Kind::F32 { 4 } else { 2 };
     let (bytes, workspace, on_card) = lay(Cuda::needs(&config, &shape).workspace, size);
     let nothing = Region { at: 0, len: 0, size: 2 };
-    let device = device();
     let tokens = batch.inputs.len().max(1);
     let card = Cuda::with_arena(device, bytes, (workspace, nothing, nothing), tokens, head_width)
         .expect("an arena");

@@ -4,7 +4,7 @@ use assay_cuda::Cuda;
 use assay_trainer::model::preset;
 use assay_trainer::planned::{Arena, Backend, Parameters, Rates, Region, Shape, Squares};
 
-use crate::bench::{device, random, rounded};
+use crate::bench::{devices, random, rounded};
 
 const RATES: Rates = Rates {
     beta1: 0.9,
@@ -30,7 +30,8 @@ impl State {
         let [weights, grads, first, second] = [(); 4].map(|()| arena.take("state", count, 2));
         let nothing = Region { at: 0, len: 0, size: 2 };
         let regions = (workspace, weights, nothing);
-        let mut card = Cuda::with_arena(device(), arena.bytes(), regions, 1, 8).expect("an arena");
+        let mut card = Cuda::with_arena(devices().swap_remove(0), arena.bytes(), regions, 1, 8)
+            .expect("an arena");
         for (region, values) in [weights, first, second].into_iter().zip(values) {
             card.write(region, values);
         }
@@ -66,7 +67,6 @@ fn chance(update: u64, at: u64) -> u64 {
 /// The update in f64 is what each number is rounded from: to one of its neighbors, the one that the bits say, and
 /// over all numbers neither up nor down.
 #[test]
-#[ignore = "needs a GPU"]
 fn every_number_becomes_one_of_its_neighbors() {
     let (count, decayed) = (64 * 1000, 64 * 700 + 3);
     let (w, m) = (random(1, count), random(2, count));
@@ -123,7 +123,6 @@ fn every_number_becomes_one_of_its_neighbors() {
 
 /// 100 steps of 1e-5 from 1, where neighbors are 1/256 apart: rounded to the nearest, all would stay.
 #[test]
-#[ignore = "needs a GPU"]
 fn steps_that_are_too_small_for_bf16_add_up() {
     let count = 64 * 400;
     let zero = vec![0.0; count];

@@ -1,7 +1,9 @@
-//! What needs a card: `make test-gpu`. Without one these are left out.
+//! The backend on a card. Where none is, its operations are tested on one that is emulated, and the rest is left
+//! out: `make test-gpu`.
 
 mod bench;
 mod chance;
+mod emulated;
 mod engine;
 #[path = "../../../../tests/golden/golden.rs"]
 mod golden;

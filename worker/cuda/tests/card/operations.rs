@@ -1,11 +1,12 @@
 //! Each operation beside its twin on the CPU, on odd shapes.
 
+use assay_cuda::Device;
 use assay_trainer::engine::{Batch, Row};
 use assay_trainer::planned::{Heads, Norm, Onto, Parameters, Rates, Turn, Weights};
 
 use crate::bench::{
     Kind::{F32, Rounded},
-    batch, bench, device, near, random,
+    batch, bench, bench_on, devices, near, random,
 };
 
 /// What is rounded to bf16 once is off by 2^-8 of itself at most.
@@ -16,7 +17,6 @@ const TWICE: f64 = 8e-3;
 const SUMS: f64 = 1e-5;
 
 #[test]
-#[ignore = "needs a GPU"]
 fn numbers_come_back() {
     let (rough, exact) =
         (random(1, 5000), random(2, 5000).iter().map(|x| x / 3.0).collect::<Vec<_>>());
@@ -28,7 +28,6 @@ fn numbers_come_back() {
 }
 
 #[test]
-#[ignore = "needs a GPU"]
 fn embedding() {
     for (width, documents) in [(1, vec![1]), (5, vec![17]), (8, vec![300]), (264, vec![90, 31])] {
         let batch = batch(&[&documents], 11);
@@ -55,7 +54,6 @@ fn embedding() {
 }
 
 #[test]
-#[ignore = "needs a GPU"]
 fn normalization() {
     for (n, width) in
         [(1, 1), (3, 5), (17, 64), (9, 33), (700, 256), (300, 2048), (5, 8192), (2, 16384)]
@@ -116,7 +114,6 @@ fn normalization() {
 }
 
 #[test]
-#[ignore = "needs a GPU"]
 fn products() {
     let shapes = [
         (1, 1, 1),
@@ -160,7 +157,6 @@ fn products() {
 }
 
 #[test]
-#[ignore = "needs a GPU"]
 fn rotation() {
     let batch = batch(&[&[3, 6], &[9]], 5);
     let n = batch.inputs.len();
@@ -180,12 +176,13 @@ fn rotation() {
     }
 }
 
-fn attention_of(batch: &Batch, heads: Heads, with_backward: bool) {
+fn attention_of(device: &Device, batch: &Batch, heads: Heads, with_backward: bool) {
     let n = batch.inputs.len();
     let packed: Vec<f32> = random(1, n * heads.packed()).iter().map(|x| 2.0 * x).collect();
     let (joined, dy) = (n * heads.joined(), random(2, n * heads.joined()));
     let noise = vec![9.0; n * heads.packed()];
-    let mut bench = bench(
+    let mut bench = bench_on(
+        device.clone(),
         batch,
         heads.width,
         [
@@ -196,7 +193,8 @@ fn attention_of(batch: &Batch, heads: Heads, with_backward: bool) {
             (Rounded, n, heads.packed(), &noise),
         ],
     );
-    let what = format!("{heads:?}, {} x {}: ", batch.rows, batch.context);
+    let card = &device.card().name;
+    let what = format!("{card}: {heads:?}, {} x {}: ", batch.rows, batch.context);
     bench.both(|backend, [packed, y, partitions, ..]| {
         backend.attention(*packed, heads, *y, partitions.region);
     });
@@ -213,7 +211,6 @@ fn attention_of(batch: &Batch, heads: Heads, with_backward: bool) {
 }
 
 #[test]
-#[ignore = "needs a GPU"]
 fn attention() {
     let rows: [&[&[usize]]; 6] = [
         &[&[1]],
@@ -233,15 +230,16 @@ fn attention() {
         (8, 2, 128),
         (16, 1, 96),
     ];
-    for rows in rows {
-        for (queries, keys, width) in heads {
-            attention_of(&batch(rows, 5), Heads { queries, keys, width }, true);
+    for device in devices() {
+        for rows in rows {
+            for (queries, keys, width) in heads {
+                attention_of(&device, &batch(rows, 5), Heads { queries, keys, width }, true);
+            }
         }
     }
 }
 
 #[test]
-#[ignore = "needs a GPU"]
 fn attention_of_branches() {
     let sequence = |shared: usize, own: usize, salt: u32| {
         let inputs: Vec<u32> =
@@ -257,13 +255,15 @@ fn attention_of_branches() {
         vec![sequence(0, 90, 8)],
     ];
     let rows: Vec<Row> = sets.iter().map(|set| Row::branched(set).0).collect();
-    for (queries, keys, width) in [(4, 2, 10), (8, 2, 64)] {
-        attention_of(&Batch::of_rows(&rows), Heads { queries, keys, width }, false);
+    for device in devices() {
+        for (queries, keys, width) in [(4, 2, 10), (8, 2, 64)] {
+            let heads = Heads { queries, keys, width };
+            attention_of(&device, &Batch::of_rows(&rows), heads, false);
+        }
     }
 }
 
 #[test]
-#[ignore = "needs a GPU"]
 fn gates() {
     for (n, ffn) in [(1, 1), (3, 5), (17, 64), (300, 33), (130, 1408)] {
         let packed: Vec<f32> = random(1, n * 2 * ffn).iter().map(|x| 8.0 * x).collect();
@@ -289,7 +289,6 @@ fn gates() {
 
 /// The gradient lies in the front half of the rows: it is looked at through the head's products.
 #[test]
-#[ignore = "needs a GPU"]
 fn losses() {
     for vocabulary in [5, 72, 264, 1001, 32_000] {
         let batch = batch(&[&[40, 3]], vocabulary as u64);
@@ -334,7 +333,6 @@ fn losses() {
 }
 
 #[test]
-#[ignore = "needs a GPU"]
 fn norms() {
     for count in [1, 1000, 3_000_001] {
         let values = random(1, count);
@@ -357,7 +355,6 @@ fn single(value: f64) -> f32 {
 
 /// Some updates of weights that are f32, as the CPU makes them.
 #[test]
-#[ignore = "needs a GPU"]
 fn updates() {
     use assay_cuda::Cuda;
     use assay_trainer::model::preset;
@@ -370,7 +367,7 @@ fn updates() {
     let weights = arena.take("weights", count, 2);
     let rest = arena.take("rest", count, 2);
     let [grads, first, second] = [(); 3].map(|()| arena.take("state", count, 4));
-    let device = device();
+    let device = devices().swap_remove(0);
     let mut card = Cuda::with_arena(device, arena.bytes(), (workspace, weights, rest), 1, 8)
         .expect("an arena");
     let decayed = 64 * 700 + 3;
