@@ -20,8 +20,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     attention_keys(const bf16 *packed, const bf16 *dy, const float *log_partition, const float *means,
                    const u32 *starts, bf16 *dpacked, Shape shape) {
     constexpr int M = ROWS / WARPS / 16;
-    __shared__ OfQueries of_queries[STAGES];
-    bf16 *k = first_tile(), *v = k + ROWS * HEAD, *qs = v + ROWS * HEAD, *dys = qs + STAGES * COLUMNS * HEAD;
+    __shared__ OfQueries of_queries[2];
+    bf16 *k = first_tile(), *v = k + ROWS * HEAD, *qs = v + ROWS * HEAD, *dys = qs + 2 * COLUMNS * HEAD;
     const int context = shape.context, served = blockIdx.x, row = blockIdx.y;
     // the longest of all heads first
     const int first = blockIdx.z * ROWS, last = min(first + ROWS, context) - 1;
@@ -68,21 +68,20 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     fetch<ROWS>(v, begin + value_column, shape.columns, first, context);
     get_tile(served * group, tile, 0);
     Piece<M, HEAD> dk = {}, dv = {};
-    Piece<M, COLUMNS> p = {}, dp = {};
     const float by = shape.scale * LOG2E;
     int side = 0;
     for (int member = 0; member < group; member++)
         for (int at = tile; at < tile_end; at++) {
             const int head = served * group + member;
             await();
-            const int next = (side + 1) % STAGES;
-            if (at + 1 < tile_end) get_tile(head, at + 1, next);
-            else if (member + 1 < group) get_tile(head + 1, tile, next);
+            if (at + 1 < tile_end) get_tile(head, at + 1, side ^ 1);
+            else if (member + 1 < group) get_tile(head + 1, tile, side ^ 1);
             const bf16 *q = qs + side * COLUMNS * HEAD, *d = dys + side * COLUMNS * HEAD;
             const OfQueries &of = of_queries[side];
             const int begins = at * COLUMNS, ends = begins + COLUMNS;
             // a warp whose keys all come after these queries has nothing to do; a warpgroup is not parted
             if (WARPGROUPS || own < ends) {
+                Piece<M, COLUMNS> p, dp;
                 scores<ROWS>(p, k, own - first, q);
                 scores<ROWS>(dp, v, own - first, d);
                 done<1>(p);
@@ -129,15 +128,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
                                 dp.of[m][n][i] = p.of[m][n][i] * (dp.of[m][n][i] - mean);
                     }
                 gather(dk, pack(dp), q);
-                if (!IS_LATE) {
-                    done<0>(dv);
-                    done<0>(dk);
-                }
+                done<0>(dv);
+                done<0>(dk);
             }
-            side = next;
+            side ^= 1;
         }
-    done<0>(dv);
-    done<0>(dk);
     bf16 *to = dpacked + u64(row) * context * shape.columns;
     store(dk, shape.scale, to + key_column, shape.columns, own, context);
     store(dv, 1, to + value_column, shape.columns, own, context);

@@ -30,7 +30,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     attention_queries(const bf16 *packed, const bf16 *dy, const float *log_partition,
                       const float *means, const u32 *starts, bf16 *dpacked, Shape shape) {
     constexpr int M = ROWS / WARPS / 16;
-    bf16 *q = first_tile(), *d = q + ROWS * HEAD, *ks = d + ROWS * HEAD, *vs = ks + STAGES * COLUMNS * HEAD;
+    bf16 *q = first_tile(), *d = q + ROWS * HEAD, *ks = d + ROWS * HEAD, *vs = ks + 2 * COLUMNS * HEAD;
     const int context = shape.context, head = blockIdx.x, row = blockIdx.y;
     // the longest of all heads first
     const int first = (gridDim.z - 1 - blockIdx.z) * ROWS, last = min(first + ROWS, context) - 1;
@@ -63,19 +63,18 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     fetch<COLUMNS>(ks, keys, shape.columns, tile * COLUMNS, context);
     fetch<COLUMNS>(vs, values, shape.columns, tile * COLUMNS, context);
     Piece<M, HEAD> dq = {};
-    Piece<M, COLUMNS> p = {}, dp = {};
     const float by = shape.scale * LOG2E;
-    int side = 0;
     for (int at = tile; at < tile_end; at++) {
+        const int side = (at - tile) & 1;
         await();
-        const int next = (side + 1) % STAGES;
         if (at + 1 < tile_end) {
-            const int to = next * COLUMNS * HEAD;
+            const int to = (side ^ 1) * COLUMNS * HEAD;
             fetch<COLUMNS>(ks + to, keys, shape.columns, (at + 1) * COLUMNS, context);
             fetch<COLUMNS>(vs + to, values, shape.columns, (at + 1) * COLUMNS, context);
         }
         if (WARPGROUPS || at * COLUMNS <= own + 16 * M - 1) {
             const bf16 *k = ks + side * COLUMNS * HEAD;
+            Piece<M, COLUMNS> p, dp;
             scores<ROWS>(p, q, own - first, k);
             scores<ROWS>(dp, d, own - first, vs + side * COLUMNS * HEAD);
             done<1>(p);
@@ -110,11 +109,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
                     for (int i = 0; i < 4; i++)
                         dp.of[m][n][i] = p.of[m][n][i] * (dp.of[m][n][i] - mean[m][i / 2]);
             gather(dq, pack(dp), k);
-            if (!IS_LATE) done<0>(dq);
+            done<0>(dq);
         }
-        side = next;
     }
-    done<0>(dq);
     store(dq, shape.scale, dpacked + u64(row) * context * shape.columns + head * WIDTH, shape.columns, own,
           context);
 }

@@ -2,14 +2,11 @@
 //
 // Compiled for one width of heads: WIDTH, in tiles of HEAD columns (32, 64 or 128), the rest filled with 0.
 // ALIGNED says that rows can be read 16 bytes at a time. A block has THREADS threads, which share the ROWS that the
-// block gives, and goes through the other side COLUMNS at a time, of which it has STAGES in shared memory; at least
-// BLOCKS are at work on a multiprocessor.
+// block gives, and goes through the other side COLUMNS at a time; at least BLOCKS are at work on a multiprocessor.
 // With WARPGROUPS tiles are multiplied by Hopper's `wgmma` (wgmma.cuh), else by `mma.sync` (mma.cuh).
 
 constexpr int WARPS = THREADS / 32;
 constexpr int CHUNKS = HEAD / 8;
-// With a third stage, what a product reads is still there while the next one begins: nobody waits for sums.
-constexpr bool IS_LATE = 2 < STAGES;
 // Numbers from one row of a tile to the next: `wgmma` wants them in stripes of 64 columns, one after another.
 constexpr int PITCH = WARPGROUPS ? 64 : HEAD;
 constexpr float LOG2E = 1.4426950408889634f;

@@ -24,7 +24,6 @@ struct Tiles {
     threads: u32,
     rows: usize,
     columns: usize,
-    stages: usize,
     /// Blocks on a multiprocessor that registers are left for.
     blocks: usize,
 }
@@ -49,18 +48,12 @@ impl Attention {
         // what is narrower than 64 is not worth a layout of its own
         let has_warpgroups = architecture == HOPPER && 64 <= head;
         let [forward, keys, queries] = match (has_warpgroups, head) {
-            (true, 128) => [(256, 128, 64, 2, 2), (128, 64, 64, 2, 1), (256, 128, 128, 2, 1)],
-            (true, _) => [(256, 128, 128, 2, 2), (256, 128, 128, 2, 1), (256, 128, 64, 2, 2)],
-            (false, 128) => [(128, 128, 32, 2, 1), (128, 64, 32, 2, 1), (128, 128, 32, 2, 1)],
-            (false, _) => [(128, 128, 64, 2, 1), (128, 64, 32, 2, 1), (128, 128, 32, 2, 1)],
+            (true, 128) => [(256, 128, 64, 2), (128, 64, 64, 1), (256, 128, 128, 1)],
+            (true, _) => [(256, 128, 128, 2), (256, 128, 128, 1), (256, 128, 64, 2)],
+            (false, 128) => [(128, 128, 32, 1), (128, 64, 32, 1), (128, 128, 32, 1)],
+            (false, _) => [(128, 128, 64, 1), (128, 64, 32, 1), (128, 128, 32, 1)],
         }
-        .map(|(threads, rows, columns, stages, blocks)| Tiles {
-            threads,
-            rows,
-            columns,
-            stages,
-            blocks,
-        });
+        .map(|(threads, rows, columns, blocks)| Tiles { threads, rows, columns, blocks });
         Some(Self { width, head, has_warpgroups, forward, keys, queries })
     }
 
@@ -99,7 +92,6 @@ impl Attention {
             ("THREADS", tiles.threads as usize),
             ("ROWS", tiles.rows),
             ("COLUMNS", tiles.columns),
-            ("STAGES", tiles.stages),
             ("BLOCKS", tiles.blocks),
         ];
         numbers.iter().map(|(name, number)| format!("-D{name}={number}")).collect()
@@ -118,8 +110,8 @@ impl Cuda {
         (held, heads, rows): (usize, usize, usize),
         arguments: &[Argument],
     ) {
-        // what a block holds all the time, and of the other side two at every stage
-        let rows_of_tiles = held * tiles.rows + 2 * tiles.stages * tiles.columns;
+        // what a block holds all the time, and of the other side two to read and two that are fetched
+        let rows_of_tiles = held * tiles.rows + 4 * tiles.columns;
         let head = self.kernels.attention().head;
         let shared = BEGIN + rows_of_tiles * head * size_of::<u16>();
         self.attempt(|| self.device.allow_shared(self.kernels.get(name), shared));

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <functional>
 #include <tuple>
 #include <type_traits>
@@ -81,7 +82,7 @@ struct Fiber {
     ucontext_t context;
     jmp_buf place;
     std::vector<unsigned char> stack;
-    bool has_begun, is_done;
+    bool has_begun = false, is_done;
     const Gate *gate;
     u32 generation;
     u32 turn;
@@ -90,7 +91,7 @@ struct Fiber {
     std::vector<std::vector<Product>> groups;
 };
 
-static std::vector<Fiber> fibers;
+static std::deque<Fiber> fibers;
 static std::vector<Gate> warps;
 static std::vector<Shown> exchanged[2];
 static Gate block;
@@ -103,7 +104,7 @@ static bool is_alone, has_waited;
 
 inline void wait(Gate &gate) {
     if (is_alone) {
-        fprintf(stderr, "thread %u of block (%u, %u, %u) waits, and thread 0 did not\n", own, blockIdx.x,
+        fprintf(stderr, "thread %u of block (%u, %u, %u) waits, and another did not\n", own, blockIdx.x,
                 blockIdx.y, blockIdx.z);
         abort();
     }
@@ -127,23 +128,25 @@ inline const Shown *exchange(const Shown &mine) {
     return &exchanged[turn][warp * WARP];
 }
 
+// A thread, and then that of the next block in its place.
 inline void enter() {
-    body();
-    Fiber &fiber = fibers[own];
-    fiber.is_done = true;
-    // whoever has ended is not waited for
-    for (Gate *gate : {&warps[own / WARP], &block}) {
-        gate->expected--;
-        if (gate->expected != 0 && gate->arrived == gate->expected) {
-            gate->arrived = 0;
-            gate->generation++;
+    for (;;) {
+        body();
+        fibers[own].is_done = true;
+        // whoever has ended is not waited for
+        for (Gate *gate : {&warps[own / WARP], &block}) {
+            gate->expected--;
+            if (gate->expected != 0 && gate->arrived == gate->expected) {
+                gate->arrived = 0;
+                gate->generation++;
+            }
         }
+        if (_setjmp(fibers[own].place) == 0) _longjmp(scheduler, 1);
     }
-    _longjmp(scheduler, 1);
 }
 
-inline void run_block(u32 threads) {
-    memset(shared, 0xff, SHARED_BYTES);
+inline void run_block(u32 threads, u32 shared_bytes) {
+    memset(shared, 0xff, shared_bytes);
     if (fibers.size() < threads) fibers.resize(threads);
     warps.assign((threads + WARP - 1) / WARP, Gate{});
     for (u32 warp = 0; warp < warps.size(); warp++)
@@ -153,18 +156,21 @@ inline void run_block(u32 threads) {
     for (u32 i = 0; i < threads; i++) {
         Fiber &fiber = fibers[i];
         fiber.stack.resize(STACK);
-        fiber.has_begun = fiber.is_done = false;
+        fiber.is_done = false;
         fiber.gate = nullptr;
         fiber.turn = 0;
         fiber.copies.clear();
         fiber.groups.clear();
     }
+    // threads are asked in order and in reverse, by turns: whoever does not wait reads too early in one of them
+    static bool is_reverse;
+    is_reverse = !is_reverse;
     // volatile: this function is left and entered again by jumps
     volatile u32 left = threads;
     has_waited = false;
     volatile u32 next = 0;
     while (left != 0) {
-        own = next;
+        own = is_reverse ? threads - 1 - next : next;
         next = (next + 1) % threads;
         Fiber &fiber = fibers[own];
         if (fiber.is_done || (fiber.gate && fiber.gate->generation == fiber.generation)) continue;
@@ -184,7 +190,9 @@ inline void run_block(u32 threads) {
         left = left - 1;
         if (has_waited) continue;
         is_alone = true;
-        for (own = 1; own < threads; own++) {
+        for (u32 i = 0; i < threads; i++) {
+            if (fibers[i].is_done) continue;
+            own = i;
             threadIdx = {own, 0, 0};
             body();
         }
@@ -194,7 +202,8 @@ inline void run_block(u32 threads) {
 }
 
 template <typename... A, size_t... I>
-void launch(void (*kernel)(A...), const u32 *grid, u32 threads, void *const *arguments, std::index_sequence<I...>) {
+void launch(void (*kernel)(A...), const u32 *grid, u32 threads, u32 shared_bytes, void *const *arguments,
+            std::index_sequence<I...>) {
     const std::tuple<std::decay_t<A>...> all(*static_cast<std::decay_t<A> *>(arguments[I])...);
     body = [=] { std::apply(kernel, all); };
     gridDim = {grid[0], grid[1], grid[2]};
@@ -203,13 +212,13 @@ void launch(void (*kernel)(A...), const u32 *grid, u32 threads, void *const *arg
         for (u32 y = 0; y < grid[1]; y++)
             for (u32 x = 0; x < grid[0]; x++) {
                 blockIdx = {x, y, z};
-                run_block(threads);
+                run_block(threads, shared_bytes);
             }
 }
 
 template <typename... A>
-void launch(void (*kernel)(A...), const u32 *grid, u32 threads, void *const *arguments) {
-    launch(kernel, grid, threads, arguments, std::index_sequence_for<A...>{});
+void launch(void (*kernel)(A...), const u32 *grid, u32 threads, u32 shared_bytes, void *const *arguments) {
+    launch(kernel, grid, threads, shared_bytes, arguments, std::index_sequence_for<A...>{});
 }
 
 // Halves of a word, as bf16.

@@ -14,8 +14,8 @@ use libloading::Library;
 use sha2::{Digest, Sha256};
 
 const HEADER: &str = include_str!("emulated.h");
-/// Grid, threads of a block, and where the arguments are.
-type Launch = unsafe extern "C" fn(*const u32, u32, *const *const c_void);
+/// Grid, threads and bytes of shared memory of a block, and where the arguments are.
+type Launch = unsafe extern "C" fn(*const u32, u32, u32, *const *const c_void);
 
 /// This machine as a card of some architecture: it decides how attention is cut.
 #[derive(Debug)]
@@ -45,8 +45,8 @@ fn translated(source: &Source) -> String {
     for name in source.functions {
         writeln!(
             text,
-            "extern \"C\" void launch_{name}(const u32 *grid, u32 threads, void *const *arguments) {{\n    \
-             emulated::launch({name}, grid, threads, arguments);\n}}"
+            "extern \"C\" void launch_{name}(const u32 *grid, u32 threads, u32 shared, void *const *arguments) {{\n    \
+             emulated::launch({name}, grid, threads, shared, arguments);\n}}"
         )
         .expect("memory");
     }
@@ -158,18 +158,19 @@ impl Driver for Emulated {
         &self,
         function: Function,
         grid: (u32, u32, u32),
-        (block, _shared): (u32, usize),
+        (block, shared): (u32, usize),
         arguments: &[Argument],
     ) -> Result<(), CudaError> {
         let pointers: Vec<*const c_void> = arguments.iter().map(Argument::as_ptr).collect();
         let grid = [grid.0, grid.1, grid.2];
+        let shared = u32::try_from(shared).expect("small");
         // a library has one block at a time, whichever test asks
         static ALONE: Mutex<()> = Mutex::new(());
         let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: a function of `load`, whose library is loaded as long as this lives.
         unsafe {
             let launch: Launch = std::mem::transmute(function.0);
-            launch(grid.as_ptr(), block, pointers.as_ptr());
+            launch(grid.as_ptr(), block, shared, pointers.as_ptr());
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The engine on a card beside the one on the CPU, and what it promises beside being right.
 
 use assay_api::spec::AdamW;
-use assay_cuda::Cuda;
+use assay_cuda::{Cuda, Device};
 use assay_trainer::cpu::{Cpu, Products};
 use assay_trainer::data::Sequence;
 use assay_trainer::engine::{Batch, Engine, Numbers, Settings, Tensors, Update};
@@ -9,7 +9,7 @@ use assay_trainer::initial;
 use assay_trainer::model::{Config, Head, preset};
 use assay_trainer::planned::{Backend as _, Formats, Keep, Needs, Plan, Planned, Shape};
 
-use crate::bench::{batch, cards, device};
+use crate::bench::{batch, cards, device, devices};
 
 const SETTINGS: Settings = Settings {
     adamw: AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 },
@@ -38,9 +38,19 @@ fn on_card(config: &Config, weights: &Tensors) -> Planned<Cuda> {
 }
 
 fn on_card_with(config: &Config, weights: &Tensors, formats: Formats, keep: Keep) -> Planned<Cuda> {
-    let needs = Needs { formats, ..Cuda::needs(config, &shape()) };
-    let plan = Plan::new(config, &shape(), needs, keep);
-    let device = device();
+    engine_on(device(), config, weights, shape(), formats, keep)
+}
+
+fn engine_on(
+    device: Device,
+    config: &Config,
+    weights: &Tensors,
+    shape: Shape,
+    formats: Formats,
+    keep: Keep,
+) -> Planned<Cuda> {
+    let needs = Needs { formats, ..Cuda::needs(config, &shape) };
+    let plan = Plan::new(config, &shape, needs, keep);
     let backend = Cuda::new(device, &plan, config).expect("an arena");
     Planned::new(config, SETTINGS, plan, backend, weights).expect("an engine")
 }
@@ -96,6 +106,57 @@ fn text(number: u64) -> Batch {
         }
     };
     Batch::new(&[sequence(), sequence(), sequence()])
+}
+
+/// A model that an emulated card has time for: every gradient, log-likelihoods, and a few steps that are the same again,
+/// whatever is kept, and after a checkpoint.
+#[test]
+fn a_small_model_trains_on_every_kind_of_card() {
+    let small = Config { layers: 2, ..preset("llama-300k").expect("listed") };
+    let shape = Shape { rows: 2, context: 24, longest: 24, threads: 1 };
+    let batches = [batch(&[&[9, 15], &[24]], 264), batch(&[&[5, 1, 18]], 264)];
+    let plan = Cpu::plan(&small, &shape, None).expect("there is no limit");
+    let weights = initial::draw(&small, 9);
+    let mut cpu = Planned::on_cpu(&small, SETTINGS, Products::F32, plan, &weights).expect("memory");
+    for batch in &batches {
+        cpu.accumulate(batch, 1e-2).expect("accumulated");
+    }
+    let gradients = cpu.grads();
+    let likelihoods = cpu.log_likelihoods(&batches[0]).expect("scored");
+    for device in devices() {
+        for formats in FORMATS {
+            let make = |weights: &Tensors, keep| {
+                engine_on(device.clone(), &small, weights, shape, formats, keep)
+            };
+            let step = |engine: &mut Planned<Cuda>, number| {
+                for batch in &batches {
+                    engine.accumulate(batch, 1e-2).expect("accumulated");
+                }
+                engine.update(Update { step: number, lr: 1e-3 }).expect("updated").expect("at once")
+            };
+            let mut engine = make(&weights, Keep::All);
+            let found = engine.log_likelihoods(&batches[0]).expect("scored");
+            for (found, expected) in found.iter().zip(&likelihoods) {
+                assert!((found - expected).abs() < 3e-2, "{found}, not {expected}");
+            }
+            for batch in &batches {
+                engine.accumulate(batch, 1e-2).expect("accumulated");
+            }
+            let worst = distances(&gradients, &engine.grads());
+            assert!(worst < 3e-2, "{formats:?}: a gradient is off by {worst} of its size");
+
+            let mut engine = make(&weights, Keep::All);
+            let first = step(&mut engine, 1);
+            let state = engine.save().expect("saved");
+            let second = step(&mut engine, 2);
+            let mut other = make(&initial::draw(&small, 10), Keep::Input);
+            other.load(&state).expect("loaded");
+            assert_eq!(step(&mut other, 2), second);
+            assert_eq!(other.save().expect("saved"), engine.save().expect("saved"));
+            let mut third = make(&weights, Keep::Attention);
+            assert_eq!(step(&mut third, 1), first);
+        }
+    }
 }
 
 /// Losses, every gradient, and 200 steps. Numbers rounded to bf16 are off by 2^-8 at most; of sums the errors

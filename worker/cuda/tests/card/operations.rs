@@ -231,8 +231,14 @@ fn attention() {
         (16, 1, 96),
     ];
     for device in devices() {
+        let is_emulated = device.stream().is_none();
         for rows in rows {
             for (queries, keys, width) in heads {
+                // several tiles take an emulated card seconds
+                let is_large = rows.len() * rows[0].iter().sum::<usize>() > 1000;
+                if is_emulated && is_large && ![64, 128].contains(&width) {
+                    continue;
+                }
                 attention_of(&device, &batch(rows, 5), Heads { queries, keys, width }, true);
             }
         }
