@@ -27,7 +27,7 @@ test: lint web-test build chromium faketime outside nvrtc cluster ## Everything 
 	LD_LIBRARY_PATH=$(nvrtc) tests/with-postgres tests/with-cluster cargo test --workspace $(if $(kubernetes),,-- --skip kubernetes::)
 	cd web && npm run test:browser
 
-test-gpu: build ## What needs a GPU: kernels beside f64, the engine beside PyTorch's numbers, a whole sweep
+test-gpu: postgresql build ## What needs a GPU: kernels beside f64, the engine beside PyTorch's numbers, a whole sweep
 	cargo test --workspace --test card --test xid -- --ignored --test-threads 1
 	tests/with-postgres cargo test --workspace --test it -- --ignored --test-threads 1 gpu::
 
