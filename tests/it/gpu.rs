@@ -1,7 +1,7 @@
 //! A whole sweep on a GPU, by the real programs: `make test-gpu`.
 
 use assay_api::KillPoint;
-use assay_api::view::{Outcome, RunKind, RunState, SweepView};
+use assay_api::view::{Outcome, RunKind, RunRow, RunState, SweepView};
 use assay_tests::{Corpus, Machine, until};
 
 /// A base and two runs from it: 800 steps each, a checkpoint at every 40th.
@@ -63,9 +63,13 @@ const TOLD: [(&str, f64, f64); 6] = [
     ("system/gpu_ecc_errors", 0.0, 0.0),
 ];
 
+fn trained(view: &SweepView) -> impl Iterator<Item = &RunRow> {
+    view.runs.iter().filter(|run| run.kind == RunKind::Train)
+}
+
 async fn everything(machine: &Machine, view: &SweepView) -> Vec<(String, Vec<(String, u64, u64)>)> {
     let mut all = Vec::new();
-    for run in view.runs.iter().filter(|run| 0 < run.steps) {
+    for run in trained(view) {
         all.push((run.label.clone(), machine.points(run, &LEARNED).await));
     }
     all
@@ -94,7 +98,7 @@ async fn a_sweep_on_a_gpu_survives_a_kill() {
         let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
         assert!(mean(&losses[700..]) < mean(&losses[..100]), "{label} learned nothing");
     }
-    for run in view.runs.iter().filter(|run| 0 < run.steps) {
+    for run in trained(&view) {
         let log = calm.client.logs(run.run_id, 0).await.unwrap().rows;
         let is_told =
             |text: &str| text.starts_with("engine: ") && text.contains("exact f32 masters");
@@ -136,10 +140,10 @@ async fn a_run_that_is_too_large_for_the_card_fails_for_good() {
     let machine = Machine::start();
     machine.apply(TOO_LARGE).await;
     let view = machine.until_ended("large").await;
-    let run = view.runs.iter().find(|run| run.kind == RunKind::Train).expect("one is to train");
+    let run = trained(&view).next().expect("one is to train");
     assert_eq!((run.outcome, run.attempt, run.step), (Some(Outcome::Failed), 1, 0), "{run:?}");
     let reason = run.reason.as_deref().unwrap();
-    let (before, after) = reason.split_once(" GB are needed on the GPU, where ").expect(reason);
+    let (before, after) = reason.split_once(" GB are needed on the GPU, which has ").expect(reason);
     let needed: f64 = before.rsplit(' ').next().unwrap().parse().expect(reason);
     assert!((700.0..900.0).contains(&needed), "{reason}");
     assert!(after.contains("lower `train.micro_batch` or `train.context`"), "{reason}");

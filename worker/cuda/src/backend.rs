@@ -14,7 +14,7 @@ use cudarc::driver::sys::CUdeviceptr;
 use crate::CudaError;
 use crate::argument::{fitting, narrow, pieces, single, step, wide};
 use crate::batch::OnDevice;
-use crate::device::{Argument, Device, Memory, arguments};
+use crate::device::{Argument, Device, Memory, Room, arguments};
 use crate::kernels::Kernels;
 use crate::product::{Format, Operand, Products};
 use crate::scratch::{NORM_BLOCKS, STAGED, SUMMING, Scratch};
@@ -85,16 +85,27 @@ impl Cuda {
         })
     }
 
-    /// Into so many bytes of a card: with exact master weights if they fit at all, else with updates that are
-    /// rounded by chance.
+    /// With exact master weights if they fit into such a card at all, else with updates that are rounded by
+    /// chance: what others use of the card now decides what of the forward pass is kept, which changes no bit, and
+    /// nothing else.
     ///
     /// # Errors
-    /// Even so it does not fit.
-    pub fn plan(config: &Config, shape: &Shape, limit: usize) -> Result<Plan, TooLarge> {
+    /// It does not fit into the card, or others use too much of it.
+    pub fn plan(config: &Config, shape: &Shape, room: Room) -> Result<Plan, CudaError> {
+        let Room { total, free } = room;
         let exact = Self::needs(config, shape);
-        let by_chance = Needs { formats: Formats::BF16_BY_CHANCE, ..exact };
-        Plan::within(config, shape, exact, Some(limit))
-            .or_else(|_| Plan::within(config, shape, by_chance, Some(limit)))
+        let mut smallest = usize::MAX;
+        for formats in [Formats::BF16, Formats::BF16_BY_CHANCE] {
+            let needs = Needs { formats, ..exact };
+            match Plan::within(config, shape, needs, Some(total)) {
+                Err(TooLarge { needed, .. }) => smallest = needed,
+                Ok(_) => {
+                    return Plan::within(config, shape, needs, Some(free))
+                        .map_err(|error| CudaError::OutOfMemory { needed: error.needed, free });
+                }
+            }
+        }
+        Err(CudaError::TooLarge { needed: smallest, total })
     }
 
     #[must_use]

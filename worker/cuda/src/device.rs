@@ -22,17 +22,24 @@ pub struct Card {
     pub architecture: String,
 }
 
+/// Bytes of a card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// That a card of its kind has.
+    pub total: usize,
+    /// That nobody uses now.
+    pub free: usize,
+}
+
 /// Who does what a card is asked for, in the order in which it is asked. Addresses are the card's.
 ///
 /// A trait, so that kernels and what launches them are tested where no card is.
 pub trait Driver: Debug {
     fn card(&self) -> &Card;
 
-    /// Bytes that can be had.
-    ///
     /// # Errors
     /// The driver fails, here as in all of these.
-    fn free_memory(&self) -> Result<usize, CudaError>;
+    fn room(&self) -> Result<Room, CudaError>;
 
     /// Zeros.
     ///

@@ -22,15 +22,19 @@ pub enum CudaError {
     NoLibrary(&'static str),
     #[error("{card} has compute capability {}.{}, and the kernels need 8.0 (Ampere) or newer", .capability.0, .capability.1)]
     TooOld { card: String, capability: (i32, i32) },
-    #[error("the GPU is out of memory: {} are needed, {} are free", Bytes(*.needed), Bytes(*.free))]
-    OutOfMemory { needed: usize, free: usize },
     #[error(
-        "{} are needed on the GPU, where {} are free, even if only the input of each block is kept: lower \
-         `train.micro_batch` or `train.context`, or take a smaller model",
+        "the GPU is out of memory: {} are needed and {} are free; what else uses it?",
         Bytes(*.needed),
         Bytes(*.free)
     )]
-    TooLarge { needed: usize, free: usize },
+    OutOfMemory { needed: usize, free: usize },
+    #[error(
+        "{} are needed on the GPU, which has {}, even if only the input of each block is kept and parameters are \
+         bf16 alone: lower `train.micro_batch` or `train.context`, or take a smaller model",
+        Bytes(*.needed),
+        Bytes(*.total)
+    )]
+    TooLarge { needed: usize, total: usize },
     #[error("the GPU is lost ({name}: {text}): the kernel's log has an Xid error that says why")]
     Lost { name: String, text: String },
     #[error("the driver says {name} ({text})")]

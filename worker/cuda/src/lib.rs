@@ -31,7 +31,7 @@ use assay_trainer::planned::{Planned, Shape};
 use assay_trainer::{Gpu, TrainError};
 
 pub use backend::Cuda;
-pub use device::{Argument, Card, Device, Driver, Function};
+pub use device::{Argument, Card, Device, Driver, Function, Room};
 pub use error::CudaError;
 pub use kernels::{PRIMITIVES, SOURCES, Source, attention, compile};
 
@@ -59,9 +59,9 @@ impl Cards {
         weights: &Tensors,
     ) -> anyhow::Result<Planned<Cuda>> {
         let device = Device::open(0, self.kept_kernels.clone())?;
-        let free = device.free_memory()?.saturating_sub(MARGIN);
-        let plan = Cuda::plan(config, shape, free)
-            .map_err(|error| CudaError::TooLarge { needed: error.needed, free })?;
+        let Room { total, free } = device.room()?;
+        let [total, free] = [total, free].map(|bytes| bytes.saturating_sub(MARGIN));
+        let plan = Cuda::plan(config, shape, Room { total, free })?;
         let backend = Cuda::new(device, &plan, config)?;
         Planned::new(config, settings, plan, backend, weights)
     }

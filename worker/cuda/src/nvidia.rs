@@ -11,7 +11,7 @@ use cudarc::driver::sys::{
 };
 
 use crate::attention::HOPPER;
-use crate::device::{Argument, Card, Driver, Function};
+use crate::device::{Argument, Card, Driver, Function, Room};
 use crate::kernels::{Source, compile_once};
 use crate::{CudaError, library};
 
@@ -73,8 +73,9 @@ impl Driver for Nvidia {
         &self.card
     }
 
-    fn free_memory(&self) -> Result<usize, CudaError> {
-        Ok(result::mem_get_info()?.0)
+    fn room(&self) -> Result<Room, CudaError> {
+        let (free, total) = result::mem_get_info()?;
+        Ok(Room { total, free })
     }
 
     fn allocate(&self, bytes: usize) -> Result<u64, CudaError> {
@@ -85,7 +86,7 @@ impl Driver for Nvidia {
                 Ok(begin)
             }
             Err(error) if error.0 == CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
-                Err(CudaError::OutOfMemory { needed: bytes, free: self.free_memory()? })
+                Err(CudaError::OutOfMemory { needed: bytes, free: self.room()?.free })
             }
             Err(error) => Err(error.into()),
         }

@@ -181,7 +181,7 @@ pub enum TrainError {
     Resume { folder: PathBuf, problem: String },
     #[error("the checkpoint in {} was trained on other data than the run is pinned to", folder.display())]
     OtherData { folder: PathBuf },
-    #[error("the model does not fit into the memory there is: {0}")]
+    #[error("the model does not fit into the memory there is")]
     TooLarge(#[from] TooLarge),
     #[error("no GPU that the engine `cuda-bf16` can use")]
     Gpu(#[source] anyhow::Error),

@@ -155,10 +155,10 @@ fn batch(case: &Case, salt: usize) -> Batch {
 
 fn measure(case: &Case, by_operation: bool) -> Value {
     let device = Device::open(0, None).expect("a card");
-    let (card, free) = (device.card().name.clone(), device.free_memory().expect("asked"));
+    let (card, room) = (device.card().name.clone(), device.room().expect("asked"));
     let Case { config, rows, context, .. } = case;
     let shape = Shape { rows: *rows, context: *context, longest: *context, threads: 1 };
-    let plan = match Cuda::plan(config, &shape, free) {
+    let plan = match Cuda::plan(config, &shape, room) {
         Ok(plan) => plan,
         Err(error) => return json!({ "failed": error.to_string() }),
     };

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-use assay_cuda::{Argument, Card, CudaError, Driver, Function, PRIMITIVES, Source};
+use assay_cuda::{Argument, Card, CudaError, Driver, Function, PRIMITIVES, Room, Source};
 use libloading::Library;
 use sha2::{Digest, Sha256};
 
@@ -95,8 +95,8 @@ impl Driver for Emulated {
         &self.card
     }
 
-    fn free_memory(&self) -> Result<usize, CudaError> {
-        Ok(1 << 30)
+    fn room(&self) -> Result<Room, CudaError> {
+        Ok(Room { total: 1 << 30, free: 1 << 30 })
     }
 
     fn allocate(&self, bytes: usize) -> Result<u64, CudaError> {

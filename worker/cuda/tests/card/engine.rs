@@ -304,11 +304,11 @@ fn ten_thousand_steps_take_no_more_memory() {
     let mut engine = on_card(&config, &initial::draw(&config, 7));
     let device = device();
     step(&mut engine, 1);
-    let before = device.free_memory().expect("asked");
+    let before = device.room().expect("asked");
     for number in 2..=10_000 {
         step(&mut engine, number);
     }
-    assert_eq!(device.free_memory().expect("asked"), before);
+    assert_eq!(device.room().expect("asked"), before);
 }
 
 #[test]
