@@ -7,7 +7,7 @@ export SQLX_OFFLINE := true
 kubernetes := $(if $(filter 1,$(ASSAY_SKIP_KUBERNETES)),,go containerd runc containernetworking-plugins \
 	buildah mmdebstrap iproute2 nftables conntrack socat binutils gcc libc6-dev openssl)
 nvrtc := $$(echo $(CURDIR)/target/nvrtc/lib/python3*/site-packages/nvidia/cu13/lib)
-programs := cargo node npm postgresql chromium faketime python3-venv
+programs := cargo node npm postgresql chromium faketime python3-venv g++
 .PHONY: help quickstart dev build test test-gpu test-kubernetes cluster outside nvrtc bench bench-trainer bench-gpu bench-store lint sqlx schema web web-test $(programs) $(kubernetes)
 
 help: ## List what can be made
@@ -23,12 +23,12 @@ build: cargo web/dist/index.html ## Build the web view and all programs
 	cargo build --bins
 
 # Tests end with the closing lines of their runners, so nothing is printed after them.
-test: lint web-test build chromium faketime outside nvrtc cluster ## Everything that must pass: lints, tests on a real server and a real cluster, browser tests
+test: lint web-test build chromium faketime g++ outside nvrtc cluster ## Everything that must pass: lints, tests on a real server and a real cluster, browser tests
 	LD_LIBRARY_PATH=$(nvrtc) tests/with-postgres tests/with-cluster cargo test --workspace $(if $(kubernetes),,-- --skip kubernetes::)
 	cd web && npm run test:browser
 
 test-gpu: postgresql build ## What needs a GPU: kernels beside f64, the engine beside PyTorch's numbers, a whole sweep
-	cargo test --workspace --test card --test xid -- --ignored --test-threads 1
+	ASSAY_GPU=1 cargo test --workspace --test card --test xid -- --include-ignored --test-threads 1
 	tests/with-postgres cargo test --workspace --test it -- --ignored --test-threads 1 gpu::
 
 test-kubernetes: build cluster ## How attempts live and die on a real Kubernetes, on this machine

@@ -5,11 +5,13 @@
 //!
 //!     cargo bench --profile dev --workspace --bench gpu -- 1B --context 4096 --rows 2
 //!     cargo bench --profile dev --workspace --bench gpu -- 1B --no-peer --operations    where the time goes
+//!     cargo bench --profile dev --workspace --bench gpu -- attention                    attention alone
 //!
 //! Each measurement is a process of its own, so that each begins with an empty card.
 
 #![expect(clippy::print_stdout, reason = "what was measured is the result")]
 
+mod attention;
 mod operations;
 
 use std::process::Command;
@@ -54,6 +56,13 @@ fn main() {
         Case { name: name.to_owned(), config, rows, context }
     };
     let chosen: Vec<Case> = MODELS.into_iter().filter(|model| has(model.0)).map(case).collect();
+    if has("attention") {
+        for case in attention::CASES {
+            println!("{case:?}: ours {}", attention::measure(case));
+            println!("{case:?}: PyTorch {}", ask_peer(&attention::question(case)));
+        }
+        return;
+    }
     if has("--alone") {
         for case in &chosen {
             println!("{}", measure(case, has("--operations")));
@@ -94,6 +103,10 @@ fn peer(case: &Case, kind: &str) -> Value {
     let asked = json!({
         "config": config, "rows": case.rows, "context": case.context, "parts": PARTS, "kind": kind,
     });
+    ask_peer(&asked)
+}
+
+fn ask_peer(asked: &Value) -> Value {
     let mut command = Command::new("python3");
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peer.py")).arg(asked.to_string());
     answer(command)
