@@ -1,16 +1,16 @@
-//! The same numbers in two arenas: the card's and the CPU backend's, which is tested against f64. What an
-//! operation gives there must be the same but for rounding to bf16. Where no card is, it is emulated.
+//! The same numbers in two arenas: the card's, and that of a backend in f64. What an operation gives must be the same but
+//! for rounding to bf16, and to f32 within sums. Where no card is, it is emulated.
 
 use std::path::Path;
 
 use assay_cuda::{Cards, Cuda, CudaError, Device};
-use assay_trainer::cpu::{Cpu, Products};
 use assay_trainer::data::{IGNORED, Sequence};
 use assay_trainer::engine::Batch;
 use assay_trainer::model::{Config, preset};
 use assay_trainer::planned::{Arena, Backend, Matrix, Region, Shape};
 
 use crate::emulated::Emulated;
+use crate::exact::{self, Exact};
 
 pub(crate) fn cards() -> Cards {
     Cards { kept_kernels: Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("kernels")) }
@@ -63,9 +63,9 @@ pub(crate) fn rounded(value: f32) -> f32 {
 
 pub(crate) struct Bench<const N: usize> {
     card: Cuda,
-    cpu: Cpu,
+    exact: Exact,
     on_card: [Matrix; N],
-    on_cpu: [Matrix; N],
+    on_exact: [Matrix; N],
 }
 
 pub(crate) type Spec<'a> = (Kind, usize, usize, &'a [f32]);
@@ -102,17 +102,17 @@ pub(crate) fn bench_on<const N: usize>(
         });
         (arena.bytes(), workspace, placed)
     };
-    let (bytes, workspace, on_cpu) = lay(Cpu::needs(&config, &shape).workspace, |_| 4);
-    let cpu = Cpu::new(bytes, workspace, batch.inputs.len(), 1, Products::F32).expect("memory");
+    let (bytes, _, on_exact) = lay(0, |_| exact::SIZE);
+    let exact = Exact::new(bytes);
     let size = |kind| if kind == Kind::F32 { 4 } else { 2 };
     let (bytes, workspace, on_card) = lay(Cuda::needs(&config, &shape).workspace, size);
     let nothing = Region { at: 0, len: 0, size: 2 };
     let tokens = batch.inputs.len().max(1);
     let card = Cuda::with_arena(device, bytes, (workspace, nothing, nothing), tokens, head_width)
         .expect("an arena");
-    let mut bench = Bench { card, cpu, on_card, on_cpu };
+    let mut bench = Bench { card, exact, on_card, on_exact };
     bench.card.load(batch);
-    bench.cpu.load(batch);
+    bench.exact.load(batch);
     for (number, (_, _, _, values)) in matrices.iter().enumerate() {
         bench.put(number, values);
     }
@@ -122,26 +122,26 @@ pub(crate) fn bench_on<const N: usize>(
 impl<const N: usize> Bench<N> {
     pub(crate) fn put(&mut self, number: usize, values: &[f32]) {
         self.card.write(self.on_card[number].region, values);
-        self.cpu.write(self.on_cpu[number].region, values);
+        self.exact.write(self.on_exact[number].region, values);
     }
 
     /// Does something on both.
     pub(crate) fn both(&mut self, operation: impl Fn(&mut dyn Backend, &[Matrix; N])) {
         operation(&mut self.card, &self.on_card);
-        operation(&mut self.cpu, &self.on_cpu);
+        operation(&mut self.exact, &self.on_exact);
     }
 
     pub(crate) fn ask<T>(
         &mut self,
         operation: impl Fn(&mut dyn Backend, &[Matrix; N]) -> T,
     ) -> [T; 2] {
-        [operation(&mut self.card, &self.on_card), operation(&mut self.cpu, &self.on_cpu)]
+        [operation(&mut self.card, &self.on_card), operation(&mut self.exact, &self.on_exact)]
     }
 
     pub(crate) fn read(&self, number: usize) -> [Vec<f32>; 2] {
-        let mut both = [(); 2].map(|()| vec![0.0; self.on_cpu[number].region.len]);
+        let mut both = [(); 2].map(|()| vec![0.0; self.on_exact[number].region.len]);
         self.card.read(self.on_card[number].region, &mut both[0]);
-        self.cpu.read(self.on_cpu[number].region, &mut both[1]);
+        self.exact.read(self.on_exact[number].region, &mut both[1]);
         self.card.check().expect("nothing failed");
         both
     }

@@ -5,6 +5,8 @@ mod bench;
 mod chance;
 mod emulated;
 mod engine;
+#[path = "../../../trainer/tests/support/exact.rs"]
+mod exact;
 #[path = "../../../../tests/golden/golden.rs"]
 mod golden;
 mod operations;

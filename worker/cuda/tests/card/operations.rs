@@ -1,13 +1,17 @@
-//! Each operation beside its twin on the CPU, on odd shapes.
+//! Each operation beside its formula in f64, on odd shapes.
 
-use assay_cuda::Device;
+use assay_cuda::{Cuda, Device};
 use assay_trainer::engine::{Batch, Row};
-use assay_trainer::planned::{Heads, Norm, Onto, Parameters, Rates, Turn, Weights};
+use assay_trainer::model::preset;
+use assay_trainer::planned::{
+    Arena, Backend, Heads, Norm, Onto, Parameters, Rates, Region, Shape, Turn, Weights,
+};
 
 use crate::bench::{
     Kind::{F32, Rounded},
     batch, bench, bench_on, devices, near, random,
 };
+use crate::exact::{self, Exact};
 
 /// What is rounded to bf16 once is off by 2^-8 of itself at most.
 const ONCE: f64 = 4e-3;
@@ -90,7 +94,7 @@ fn normalization() {
         bench.assert_near("x", 3, ONCE);
         bench.assert_near("y", 4, TWICE);
         bench.assert_near("scale", 5, TWICE);
-        // both go on from what the card has: the CPU's stream is not rounded
+        // both go on from what the card has: the other stream is not rounded
         let [x, _] = bench.read(3);
         bench.put(3, &x);
         bench.both(|backend, all| backend.norm(None, &norm(all), all[4]));
@@ -354,43 +358,50 @@ fn norms() {
     assert!(found.is_nan());
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the arena has f32")]
-fn single(value: f64) -> f32 {
-    value as f32
-}
-
-/// Some updates of weights that are f32, as the CPU makes them.
+/// Some updates of weights that are f32.
 #[test]
 fn updates() {
-    use assay_cuda::Cuda;
-    use assay_trainer::model::preset;
-    use assay_trainer::planned::{Arena, Backend, Shape};
     let count = 64 * 1000;
-    let mut arena = Arena::default();
+    let lay = |arena: &mut Arena, workspace, sizes: [usize; 5]| {
+        let workspace = arena.take("workspace", workspace, 1);
+        (workspace, sizes.map(|size| arena.take("state", if size == 0 { 0 } else { count }, size)))
+    };
     let config = preset("llama-1m").expect("listed");
     let shape = Shape { rows: 1, context: 1, longest: 1, threads: 1 };
-    let workspace = arena.take("workspace", Cuda::needs(&config, &shape).workspace, 1);
-    let weights = arena.take("weights", count, 2);
-    let rest = arena.take("rest", count, 2);
-    let [grads, first, second] = [(); 3].map(|()| arena.take("state", count, 4));
+    let decayed = 64 * 700 + 3;
+    let of = |[weights, _, grads, first, second]: [Region; 5]| Parameters {
+        weights,
+        grads,
+        first,
+        second,
+        decayed,
+    };
+    let mut arena = Arena::default();
+    let (_, regions) = lay(&mut arena, 0, [exact::SIZE, 0, exact::SIZE, exact::SIZE, exact::SIZE]);
+    let (mut exact, in_exact) = (Exact::new(arena.bytes()), of(regions));
+    let mut arena = Arena::default();
+    let needed = Cuda::needs(&config, &shape).workspace;
+    let (workspace, regions) = lay(&mut arena, needed, [2, 2, 4, 4, 4]);
+    let [weights, rest, ..] = regions;
     let device = devices().swap_remove(0);
     let mut card = Cuda::with_arena(device, arena.bytes(), (workspace, weights, rest), 1, 8)
         .expect("an arena");
-    let decayed = 64 * 700 + 3;
-    let parameters = Parameters { weights, grads, first, second, decayed };
+    let on_card = of(regions);
     // not what bf16 has
-    let exact = |seed| random(seed, count).iter().map(|x| x / 3.0 + 1e-7).collect::<Vec<f32>>();
-    let (mut w, mut m, mut v) = (exact(1), vec![0.0_f32; count], vec![0.0_f32; count]);
+    let values = |seed| random(seed, count).iter().map(|x| x / 3.0 + 1e-7).collect::<Vec<f32>>();
+    let w = values(1);
     card.write(weights, &w);
-    let mut found = vec![0.0; count];
+    exact.write(in_exact.weights, &w);
+    let (mut found, mut expected) = (vec![0.0; count], vec![0.0; count]);
     card.read(weights, &mut found);
     assert_eq!(found, w, "masters are exact");
     let some = weights.part(640, 1000);
     card.read(some, &mut found[..1000]);
     assert_eq!(found[..1000], w[640..1640]);
     for updates in 1..=4 {
-        let g = exact(10 + updates);
-        card.write(grads, &g);
+        let g = values(10 + updates);
+        card.write(on_card.grads, &g);
+        exact.write(in_exact.grads, &g);
         let rates = Rates {
             beta1: 0.9,
             beta2: 0.95,
@@ -400,36 +411,26 @@ fn updates() {
             updates,
             grad_scale: 0.5,
         };
-        let squares = card.adamw(&parameters, &rates);
-        let (mut of_weights, mut of_update) = (0.0, 0.0);
-        let power = i32::try_from(updates).expect("small");
-        for at in 0..count {
-            let grad = f64::from(g[at]) * 0.5;
-            let (first, second) =
-                (0.9 * f64::from(m[at]) + 0.1 * grad, 0.95 * f64::from(v[at]) + 0.05 * grad * grad);
-            (m[at], v[at]) = (single(first), single(second));
-            let direction = first
-                / (1.0 - 0.9_f64.powi(power))
-                / ((second / (1.0 - 0.95_f64.powi(power))).sqrt() + 1e-8);
-            let keep = if at < decayed { 1.0 - 1e-3 * 0.1 } else { 1.0 };
-            let after = f64::from(w[at]) * keep - 1e-3 * direction;
-            of_update += (after - f64::from(w[at])).powi(2);
-            of_weights += after * after;
-            w[at] = single(after);
+        let squares = card.adamw(&on_card, &rates);
+        let of = exact.adamw(&in_exact, &rates);
+        for (what, on_card, in_exact) in [
+            ("weights", weights, in_exact.weights),
+            ("first moments", on_card.first, in_exact.first),
+            ("second moments", on_card.second, in_exact.second),
+        ] {
+            card.read(on_card, &mut found);
+            exact.read(in_exact, &mut expected);
+            card.check().expect("nothing failed");
+            near(what, &found, &expected, 1e-6);
+            // go on from the same numbers
+            card.write(on_card, &expected);
+            exact.write(in_exact, &expected);
         }
-        card.read(weights, &mut found);
-        card.check().expect("nothing failed");
-        near("weights", &found, &w, 1e-6);
-        assert!((squares.weights / of_weights - 1.0).abs() < 1e-5, "{squares:?}, not {of_weights}");
-        assert!((squares.update / of_update - 1.0).abs() < 1e-4, "{squares:?}, not {of_update}");
-        card.read(grads, &mut found);
+        assert!((squares.weights / of.weights - 1.0).abs() < 1e-5, "{squares:?}, not {of:?}");
+        assert!((squares.update / of.update - 1.0).abs() < 1e-4, "{squares:?}, not {of:?}");
+        card.read(on_card.grads, &mut found);
         assert!(found.iter().all(|grad| *grad == 0.0), "gradients are forgotten");
-        // go on from the same numbers
-        card.write(weights, &w);
-        card.write(first, &m);
-        card.write(second, &v);
     }
-    let expected: f64 = w.iter().map(|w| f64::from(*w).powi(2)).sum();
-    let square = card.square(weights);
+    let (square, expected) = (card.square(weights), exact.square(in_exact.weights));
     assert!((square / expected - 1.0).abs() < 1e-6, "{square}, not {expected}: with low halves");
 }

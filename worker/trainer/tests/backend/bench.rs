@@ -1,10 +1,13 @@
-//! A backend with numbers in its arena, and what numbers are compared with.
+//! A backend with numbers in its arena, and what numbers are compared with: the CPU's, or the one in f64 that the card's is
+//! held to.
 
 use assay_trainer::cpu::{Cpu, Products};
 use assay_trainer::data::{IGNORED, Sequence};
 use assay_trainer::engine::Batch;
 use assay_trainer::model::{Config, preset};
 use assay_trainer::planned::{Arena, Backend, Matrix, Region, Shape};
+
+use crate::exact::{self, Exact};
 
 /// A small step, and what its square leaves of a difference in f64.
 pub(crate) const STEP: f64 = 1e-5;
@@ -33,8 +36,11 @@ pub(crate) fn rounded(value: f64) -> f64 {
 
 /// A backend with some matrices in its arena.
 pub(crate) struct Bench {
-    pub(crate) backend: Cpu,
+    pub(crate) backend: Box<dyn Backend>,
 }
+
+/// As many threads as stand for the backend in f64.
+pub(crate) const EXACT: usize = 0;
 
 /// Lays out matrices, puts numbers in, and makes a backend around them.
 pub(crate) fn bench<const N: usize>(
@@ -45,16 +51,20 @@ pub(crate) fn bench<const N: usize>(
     let mut arena = Arena::default();
     let config = Config { width: 64, ..preset("llama-1m").expect("listed") };
     let (rows, context) = (batch.rows.max(1), batch.context.max(1));
-    let shape = Shape { rows, context, longest: context, threads };
+    let shape = Shape { rows, context, longest: context, threads: threads.max(1) };
+    let size = if threads == EXACT { exact::SIZE } else { size_of::<f32>() };
     let workspace = arena.take("workspace", Cpu::needs(&config, &shape).workspace, 1);
     let placed = matrices.map(|(rows, columns, _)| Matrix {
-        region: arena.take("matrix", rows * columns, 4),
+        region: arena.take("matrix", rows * columns, size),
         rows,
         columns,
     });
-    let mut backend =
-        Cpu::new(arena.bytes(), workspace, batch.inputs.len(), threads, Products::F32)
-            .expect("memory");
+    let (bytes, tokens) = (arena.bytes(), batch.inputs.len());
+    let mut backend: Box<dyn Backend> = if threads == EXACT {
+        Box::new(Exact::new(bytes))
+    } else {
+        Box::new(Cpu::new(bytes, workspace, tokens, threads, Products::F32).expect("memory"))
+    };
     backend.load(batch);
     for (matrix, (_, _, values)) in placed.iter().zip(matrices) {
         let values: Vec<f32> = values.iter().map(|value| single(*value)).collect();

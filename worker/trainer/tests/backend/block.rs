@@ -1,9 +1,11 @@
 //! What stands in a block beside its products: normalization, rotation, attention, the gate.
 
 use assay_trainer::engine::Batch;
-use assay_trainer::planned::{Backend, Heads, Norm, Onto, Turn};
+use assay_trainer::planned::{Heads, Norm, Onto, Turn};
 
-use crate::bench::{assert_near, batch, bench, differences, random, rounded, single, tokens};
+use crate::bench::{
+    EXACT, assert_near, batch, bench, differences, random, rounded, single, tokens,
+};
 
 fn normalized(x: &[f64], gain: &[f64], eps: f64) -> Vec<f64> {
     let width = gain.len();
@@ -19,7 +21,7 @@ fn normalized(x: &[f64], gain: &[f64], eps: f64) -> Vec<f64> {
 fn normalization() {
     let eps = 1e-3;
     for (n, width) in [(1, 1), (3, 5), (17, 64), (9, 33)] {
-        for threads in 1..4 {
+        for threads in EXACT..4 {
             let size = n * width;
             let (before, delta, gain) = (random(1, size), random(2, size), random(3, width));
             let (dy, dx, dgain) = (random(4, size), random(5, size), random(6, width));
@@ -96,9 +98,7 @@ fn rotation() {
             })
             .collect();
         let packed = random(1, n * heads.packed());
-        let (mut bench, [packed_at, table_at]) =
-            bench(2, &batch, [(n, heads.packed(), &packed), (9, heads.width, &table)]);
-        bench.backend.rope(packed_at, heads, table_at, Turn::Forward);
+        let matrices = [(n, heads.packed(), &*packed), (9, heads.width, &table)];
         let mut expected = packed.clone();
         for (token, row) in expected.chunks_exact_mut(heads.packed()).enumerate() {
             let position = batch.positions[token] as usize;
@@ -113,9 +113,13 @@ fn rotation() {
                 }
             }
         }
-        assert_near("rotated", &bench.read(packed_at.region), &expected);
-        bench.backend.rope(packed_at, heads, table_at, Turn::Back);
-        assert_near("and back", &bench.read(packed_at.region), &packed);
+        for threads in [EXACT, 2] {
+            let (mut bench, [packed_at, table_at]) = bench(threads, &batch, matrices);
+            bench.backend.rope(packed_at, heads, table_at, Turn::Forward);
+            assert_near("rotated", &bench.read(packed_at.region), &expected);
+            bench.backend.rope(packed_at, heads, table_at, Turn::Back);
+            assert_near("and back", &bench.read(packed_at.region), &packed);
+        }
     }
 }
 
@@ -163,7 +167,7 @@ fn attention() {
         (&[&[40, 51]], Heads { queries: 1, keys: 1, width: 2 }),
     ];
     for (rows, heads) in shapes {
-        for threads in 1..4 {
+        for threads in EXACT..4 {
             let batch = batch(rows, 5);
             let n = batch.inputs.len();
             let packed: Vec<f64> = random(1, n * heads.packed()).iter().map(|x| 2.0 * x).collect();
@@ -207,17 +211,18 @@ fn swiglu() {
     for (n, ffn) in [(1, 1), (5, 3), (33, 17), (4, 130)] {
         let packed: Vec<f64> = random(1, n * 2 * ffn).iter().map(|x| 9.0 * x).collect();
         let dhidden = random(2, n * ffn);
-        let (mut bench, [packed_at, hidden_at, dhidden_at]) = bench(
-            2,
-            &tokens(n),
-            [(n, 2 * ffn, &packed), (n, ffn, &vec![0.0; n * ffn]), (n, ffn, &dhidden)],
-        );
-        bench.backend.swiglu(packed_at, hidden_at);
-        let hidden = gated(&packed, ffn);
-        assert_near("hidden", &bench.read(hidden_at.region), &hidden);
-        bench.backend.swiglu_backward(packed_at, dhidden_at);
-        let expected = differences(&packed, &dhidden, |packed| gated(packed, ffn));
-        assert_near("dpacked", &bench.read(packed_at.region), &expected);
-        assert_near("hidden again", &bench.read(dhidden_at.region), &hidden);
+        let zero = vec![0.0; n * ffn];
+        for threads in [EXACT, 2] {
+            let matrices = [(n, 2 * ffn, &*packed), (n, ffn, &*zero), (n, ffn, &*dhidden)];
+            let (mut bench, [packed_at, hidden_at, dhidden_at]) =
+                bench(threads, &tokens(n), matrices);
+            bench.backend.swiglu(packed_at, hidden_at);
+            let hidden = gated(&packed, ffn);
+            assert_near("hidden", &bench.read(hidden_at.region), &hidden);
+            bench.backend.swiglu_backward(packed_at, dhidden_at);
+            let expected = differences(&packed, &dhidden, |packed| gated(packed, ffn));
+            assert_near("dpacked", &bench.read(packed_at.region), &expected);
+            assert_near("hidden again", &bench.read(dhidden_at.region), &hidden);
+        }
     }
 }

@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use assay_trainer::data::IGNORED;
-use assay_trainer::planned::{Backend, Weights};
+use assay_trainer::planned::Weights;
 
-use crate::bench::{assert_near, batch, bench, differences, random};
+use crate::bench::{EXACT, assert_near, batch, bench, differences, random};
 
 /// Nats and squared log-partition of each token; nothing where it is ignored.
 fn lost(logits: &[f64], targets: &[u32], vocabulary: usize) -> Vec<[f64; 2]> {
@@ -27,32 +27,34 @@ fn cross_entropy() {
         let chunk: Range<usize> = 3..16;
         let logits: Vec<f64> =
             random(1, chunk.len() * vocabulary).iter().map(|x| 5.0 * x).collect();
-        let (mut bench, [logits_at, again_at, out_at]) = bench(
-            3,
-            &batch,
-            [
-                (chunk.len(), vocabulary, &logits),
-                (chunk.len(), vocabulary, &logits),
-                (1, n, &vec![9.0; n]),
-            ],
-        );
-        let weights = Weights { target: 0.25, z: 0.125 };
-        bench.backend.cross_entropy(logits_at, chunk.clone(), weights);
-        let targets = &batch.targets[chunk.clone()];
-        let all = lost(&logits, targets, vocabulary);
-        let losses = bench.backend.losses();
-        let sums = [0, 1].map(|which| all.iter().map(|token| token[which]).sum());
-        assert_near("losses", &[losses.nats, losses.z], &sums);
-        let again = bench.backend.losses();
-        assert_eq!((again.nats, again.z), (0.0, 0.0), "they are asked for once");
-        let expected =
-            differences(&logits, &[weights.target, weights.z].repeat(chunk.len()), |logits| {
-                lost(logits, targets, vocabulary).concat()
-            });
-        assert_near("dlogits", &bench.read(logits_at.region), &expected);
-        bench.backend.log_likelihoods(again_at, chunk.clone(), out_at.region);
-        let likelihoods: Vec<f64> = all.iter().map(|token| -token[0]).collect();
-        assert_near("likelihoods", &bench.read(out_at.region)[chunk], &likelihoods);
+        for threads in [EXACT, 3] {
+            let (mut bench, [logits_at, again_at, out_at]) = bench(
+                threads,
+                &batch,
+                [
+                    (chunk.len(), vocabulary, &logits),
+                    (chunk.len(), vocabulary, &logits),
+                    (1, n, &vec![9.0; n]),
+                ],
+            );
+            let weights = Weights { target: 0.25, z: 0.125 };
+            bench.backend.cross_entropy(logits_at, chunk.clone(), weights);
+            let targets = &batch.targets[chunk.clone()];
+            let all = lost(&logits, targets, vocabulary);
+            let losses = bench.backend.losses();
+            let sums = [0, 1].map(|which| all.iter().map(|token| token[which]).sum());
+            assert_near("losses", &[losses.nats, losses.z], &sums);
+            let again = bench.backend.losses();
+            assert_eq!((again.nats, again.z), (0.0, 0.0), "they are asked for once");
+            let expected =
+                differences(&logits, &[weights.target, weights.z].repeat(chunk.len()), |logits| {
+                    lost(logits, targets, vocabulary).concat()
+                });
+            assert_near("dlogits", &bench.read(logits_at.region), &expected);
+            bench.backend.log_likelihoods(again_at, chunk.clone(), out_at.region);
+            let likelihoods: Vec<f64> = all.iter().map(|token| -token[0]).collect();
+            assert_near("likelihoods", &bench.read(out_at.region)[chunk.clone()], &likelihoods);
+        }
     }
 }
 
@@ -60,7 +62,7 @@ fn cross_entropy() {
 fn embedding() {
     let batch = batch(&[&[9], &[9]], 5);
     let n = batch.inputs.len();
-    for (width, threads) in [(1, 1), (7, 3), (64, 2)] {
+    for (width, threads) in [(1, 1), (7, 3), (64, 2), (7, EXACT)] {
         let (table, dx, dtable) =
             (random(1, 5 * width), random(2, n * width), random(3, 5 * width));
         let (mut bench, [table_at, x_at, dx_at, dtable_at]) = bench(

@@ -1,13 +1,11 @@
 //! Products of matrices.
 
-use assay_trainer::planned::Backend;
-
-use crate::bench::{assert_near, bench, random, times, tokens, turned};
+use crate::bench::{EXACT, assert_near, bench, random, times, tokens, turned};
 
 #[test]
 fn products() {
     for (n, inputs, outputs) in [(1, 1, 1), (1, 7, 5), (33, 17, 3), (65, 64, 130), (7, 130, 33)] {
-        for threads in 1..4 {
+        for threads in EXACT..4 {
             let (x, w) = (random(1, n * inputs), random(2, outputs * inputs));
             let (dy, dw) = (random(3, n * outputs), random(4, outputs * inputs));
             let zero = vec![0.0; n * inputs.max(outputs)];

@@ -1,8 +1,8 @@
 //! The update of all parameters, and its norms.
 
-use assay_trainer::planned::{Backend, Parameters, Rates};
+use assay_trainer::planned::{Parameters, Rates};
 
-use crate::bench::{assert_near, bench, random, rounded, tokens};
+use crate::bench::{EXACT, assert_near, bench, random, rounded, tokens};
 
 /// The update as the paper writes it, in f64; squares of what is left and of what was added.
 #[test]
@@ -16,7 +16,9 @@ fn adamw() {
         updates: 3,
         grad_scale: 0.5,
     };
-    for (len, decayed, threads) in [(1, 0, 1), (70, 64, 1), (5000, 2049, 3), (64, 64, 2)] {
+    for (len, decayed, threads) in
+        [(1, 0, 1), (70, 64, 1), (5000, 2049, 3), (64, 64, 2), (70, 64, EXACT)]
+    {
         let (w, g, m) = (random(1, len), random(2, len), random(3, len));
         let v: Vec<f64> = random(4, len).iter().map(|x| rounded(x * x)).collect();
         let (mut bench, places) =
