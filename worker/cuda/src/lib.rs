@@ -25,7 +25,8 @@ mod scratch;
 
 use std::path::PathBuf;
 
-use assay_trainer::engine::{Engine, Settings, Tensors};
+use assay_trainer::by_name::ByName;
+use assay_trainer::engine::{Engine, Settings};
 use assay_trainer::model::Config;
 use assay_trainer::planned::{Planned, Shape};
 use assay_trainer::{Gpu, TrainError};
@@ -56,7 +57,7 @@ impl Cards {
         config: &Config,
         settings: Settings,
         shape: &Shape,
-        weights: &Tensors,
+        weights: &dyn ByName,
     ) -> anyhow::Result<Planned<Cuda>> {
         let device = Device::open(0, self.kept_kernels.clone())?;
         let Room { total, free } = device.room()?;
@@ -73,7 +74,7 @@ impl Gpu for Cards {
         config: &Config,
         settings: Settings,
         shape: &Shape,
-        weights: &Tensors,
+        weights: &dyn ByName,
     ) -> Result<Box<dyn Engine>, TrainError> {
         match self.engine(config, settings, shape, weights) {
             Ok(engine) => Ok(Box::new(engine)),

@@ -18,11 +18,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use crate::by_name::ByName;
 use crate::data::hex;
 use crate::divergence::Skips;
-use crate::engine::{State, Tensors};
 use crate::hugging_face::{CONFIG, WEIGHTS};
-use crate::safetensors;
+use crate::safetensors::{self, Opened};
 
 pub const MANIFEST: &str = "manifest.json";
 /// The optimizer's moments.
@@ -93,12 +93,13 @@ pub struct Progress {
 }
 
 /// What goes into a checkpoint.
-#[derive(Debug)]
+#[expect(missing_debug_implementations, reason = "weights may be anywhere")]
 pub struct Contents<'a> {
     pub spec: &'a str,
     pub data: &'a BTreeMap<String, String>,
     pub progress: &'a Progress,
-    pub state: &'a State,
+    pub weights: &'a dyn ByName,
+    pub optimizer: &'a dyn ByName,
     pub config: &'a Map<String, Value>,
     pub carried: &'a [u8],
 }
@@ -146,12 +147,8 @@ fn try_to_write(folder: &Path, contents: &Contents<'_>) -> Result<u64, Checkpoin
         files.insert(name.to_owned(), entry);
         Ok(())
     };
-    let tensors = |tensors: &'_ Tensors| {
-        let tensors = tensors.clone();
-        move |to: &mut dyn Write| safetensors::write(to, &tensors)
-    };
-    put(WEIGHTS, &tensors(&contents.state.weights))?;
-    put(OPTIMIZER, &tensors(&contents.state.optimizer))?;
+    put(WEIGHTS, &|to| safetensors::write(to, contents.weights))?;
+    put(OPTIMIZER, &|to| safetensors::write(to, contents.optimizer))?;
     put(CONFIG, &|to| Ok(serde_json::to_writer_pretty(to, contents.config)?))?;
     put(CARRIED, &|to| to.write_all(contents.carried))?;
 
@@ -245,12 +242,12 @@ fn lost(folder: &Path, name: &str) -> impl FnOnce(io::Error) -> CheckpointError 
     }
 }
 
-/// Reads what the optimizer needs to go on.
+/// What the optimizer needs to go on.
 ///
 /// # Errors
 /// The file cannot be read, or is no safetensors file.
-pub fn optimizer(folder: &Path) -> Result<Tensors, CheckpointError> {
-    safetensors::read(&folder.join(OPTIMIZER)).map_err(|error| CheckpointError::Damaged {
+pub fn optimizer(folder: &Path) -> Result<Opened, CheckpointError> {
+    safetensors::open(&folder.join(OPTIMIZER)).map_err(|error| CheckpointError::Damaged {
         folder: folder.to_owned(),
         problem: error.to_string(),
     })

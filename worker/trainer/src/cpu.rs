@@ -19,7 +19,8 @@ mod vector;
 
 use std::ops::Range;
 
-use crate::engine::{Batch, Settings, Tensors};
+use crate::by_name::ByName;
+use crate::engine::{Batch, Settings};
 use crate::model::Config;
 use crate::planned::{
     Backend, Formats, Heads, Losses, Matrix, Needs, Norm, Onto, Parameters, Plan, Planned, Rates,
@@ -341,7 +342,7 @@ impl Planned<Cpu> {
         settings: Settings,
         products: Products,
         plan: Plan,
-        weights: &Tensors,
+        weights: &dyn ByName,
     ) -> anyhow::Result<Self> {
         let tokens = plan.training.tokens.max(plan.scoring.tokens);
         let backend = Cpu::new(plan.bytes, plan.workspace, tokens, settings.threads, products)?;

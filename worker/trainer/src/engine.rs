@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use assay_api::spec::AdamW;
 
+use crate::by_name::{ByName, collect};
 use crate::data::{IGNORED, Sequence};
 
 /// Forward, backward and update of one model.
@@ -30,11 +31,20 @@ pub trait Engine {
     /// Log-likelihood of each target in nats, row by row; 0 where the target is ignored.
     fn log_likelihoods(&mut self, batch: &Batch) -> anyhow::Result<Vec<f32>>;
 
-    /// Everything that the next step depends on.
-    fn save(&self) -> anyhow::Result<State>;
+    /// Under Hugging Face's names.
+    fn weights(&self) -> Box<dyn ByName + '_>;
 
-    /// Takes over what [`Engine::save`] gave.
-    fn load(&mut self, state: &State) -> anyhow::Result<()>;
+    /// With the weights everything that the next step depends on, under the engine's own names.
+    fn optimizer(&self) -> Box<dyn ByName + '_>;
+
+    /// Both, in memory.
+    fn save(&self) -> anyhow::Result<State> {
+        let (weights, optimizer) = (collect(&self.weights())?, collect(&self.optimizer())?);
+        Ok(State { weights, optimizer })
+    }
+
+    /// Goes on from what [`Engine::weights`] and [`Engine::optimizer`] gave.
+    fn load(&mut self, weights: &dyn ByName, optimizer: &dyn ByName) -> anyhow::Result<()>;
 }
 
 /// What an engine is told once.

@@ -5,13 +5,16 @@
 //! written, so that either generation opens what is trained here.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use serde_json::{Map, Value, json};
 
-use crate::engine::{HostTensor, Tensors};
+use crate::by_name::{ByName, Shapes};
+use crate::engine::HostTensor;
 use crate::model::{Config, HEAD, Head, Llama3Scaling};
-use crate::safetensors::{self, SafetensorsError};
+use crate::safetensors::{self, Opened, SafetensorsError};
 
 pub const CONFIG: &str = "config.json";
 pub const WEIGHTS: &str = "model.safetensors";
@@ -31,12 +34,17 @@ pub enum ModelError {
 }
 
 /// A model read from a folder.
-#[derive(Clone, Debug)]
 pub struct Loaded {
     pub config: Config,
     /// The whole file: keys that mean nothing here are handed on when the model is written again.
     pub json: Map<String, Value>,
-    pub weights: Tensors,
+    pub weights: Box<dyn ByName>,
+}
+
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded").field("config", &self.config).finish_non_exhaustive()
+    }
 }
 
 /// Reads `config.json` and the weights that it asks for, in one file or with an index.
@@ -48,18 +56,39 @@ pub fn load(folder: &Path) -> Result<Loaded, ModelError> {
     let json: Map<String, Value> =
         serde_json::from_str(&text).map_err(|error| refused(error.to_string()))?;
     let config = parse(&json).map_err(refused)?;
-    let mut weights = Tensors::new();
+    let mut weights = Weights::default();
     for file in weight_files(folder)? {
-        weights.extend(safetensors::read(&file)?);
+        let file = safetensors::open(&file)?;
+        weights.shapes.extend(file.shapes());
+        weights.files.push(file);
     }
     if config.head == Head::Tied {
         // Some files hold the tied head as a second copy.
-        let _copy = weights.remove(HEAD);
+        let _copy = weights.shapes.remove(HEAD);
     }
-    weights.retain(|name, _| !name.ends_with(".rotary_emb.inv_freq"));
-    fit(&config, &weights)
+    weights.shapes.retain(|name, _| !name.ends_with(".rotary_emb.inv_freq"));
+    fit(&config, &weights.shapes)
         .map_err(|problem| ModelError::Unfit { folder: folder.display().to_string(), problem })?;
-    Ok(Loaded { config, json, weights })
+    Ok(Loaded { config, json, weights: Box::new(weights) })
+}
+
+/// In one file or several: the last that has a tensor counts.
+#[derive(Debug, Default)]
+struct Weights {
+    files: Vec<Opened>,
+    shapes: Shapes,
+}
+
+impl ByName for Weights {
+    fn shapes(&self) -> Shapes {
+        self.shapes.clone()
+    }
+
+    fn tensor(&self, name: &str) -> anyhow::Result<HostTensor> {
+        let mut files = self.files.iter().rev();
+        let found = files.find(|file| file.has(name));
+        Ok(found.with_context(|| format!("there is no {name}"))?.read(name)?)
+    }
 }
 
 fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
@@ -84,12 +113,12 @@ fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
 }
 
 /// Whether these are exactly the parameters of such a model.
-pub(crate) fn fit(config: &Config, weights: &Tensors) -> Result<(), String> {
+pub(crate) fn fit(config: &Config, weights: &Shapes) -> Result<(), String> {
     let expected = config.parameters();
     for (name, shape) in &expected {
         match weights.get(name) {
             None => return Err(format!("{name} is missing")),
-            Some(HostTensor { shape: found, .. }) if found != shape => {
+            Some(found) if found != shape => {
                 return Err(format!("{name} has the shape {found:?}, not {shape:?}"));
             }
             Some(_) => {}
@@ -201,9 +230,10 @@ fn number(json: &Map<String, Value>, key: &str) -> Result<f64, String> {
     value.as_f64().ok_or_else(|| format!("`{key}` is {value}, not a number"))
 }
 
-/// `config.json` of these dimensions, over the keys of the file that the model came from.
+/// `config.json` of these dimensions and of weights in this format, over the keys of the file that the model came
+/// from.
 #[must_use]
-pub fn json(config: &Config, base: &Map<String, Value>) -> Map<String, Value> {
+pub fn json(config: &Config, dtype: &str, base: &Map<String, Value>) -> Map<String, Value> {
     let mut rope = json!({ "rope_type": "default", "rope_theta": config.rope_theta });
     let mut scaling = Value::Null;
     if let Some(llama3) = config.rope_scaling {
@@ -236,8 +266,8 @@ pub fn json(config: &Config, base: &Map<String, Value>) -> Map<String, Value> {
         "rope_parameters": rope,
         "rope_theta": config.rope_theta,
         "rope_scaling": scaling,
-        "dtype": "float32",
-        "torch_dtype": "float32",
+        "dtype": dtype,
+        "torch_dtype": dtype,
     });
     let mut all = base.clone();
     if let Value::Object(ours) = ours {
@@ -326,7 +356,7 @@ mod tests {
             ),
         ] {
             let config = Config { rope_scaling: scaling, ..preset(name).unwrap() };
-            let written = super::json(&config, &object(json!({ "eos_token_id": 7 })));
+            let written = super::json(&config, "float32", &object(json!({ "eos_token_id": 7 })));
             assert_eq!(parse(&written).unwrap(), config);
             assert_eq!(written["eos_token_id"], 7);
             // What each generation of transformers reads.

@@ -3,32 +3,52 @@
 //! Each value is a function of (seed, name, index): no engine, thread count or order of layers
 //! changes it.
 
+use anyhow::Context as _;
+
+use crate::by_name::{ByName, Shapes, collect};
 use crate::engine::{HostTensor, Tensors};
 use crate::model::{Config, EMBEDDING};
 
-/// Normal matrices and gains of one.
+/// Normal matrices and gains of one, drawn when they are asked for.
 ///
 /// Matrices have the standard deviation sqrt(2 / 5d) (1910.05895), those that write into the
 /// residual stream less by sqrt(2 layers), because that many branches add up; the embedding 0.02.
-#[must_use]
-#[expect(clippy::cast_precision_loss, reason = "dimensions are small")]
-pub fn draw(config: &Config, seed: u64) -> Tensors {
-    let std = (2.0 / (5.0 * config.width as f64)).sqrt();
-    let std_residual = std / (2.0 * config.layers as f64).sqrt();
-    let tensor = |(name, shape): (String, Vec<usize>)| {
+#[derive(Clone, Copy, Debug)]
+pub struct Drawing {
+    pub config: Config,
+    pub seed: u64,
+}
+
+impl ByName for Drawing {
+    fn shapes(&self) -> Shapes {
+        self.config.parameters()
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "dimensions are small")]
+    fn tensor(&self, name: &str) -> anyhow::Result<HostTensor> {
+        let Self { config, seed } = self;
+        let shape = config.parameters().remove(name);
+        let shape = shape.with_context(|| format!("there is no {name}"))?;
+        let std = (2.0 / (5.0 * config.width as f64)).sqrt();
+        let std_residual = std / (2.0 * config.layers as f64).sqrt();
         let size = shape.iter().product();
         let values = if shape.len() == 1 {
             vec![1.0; size]
         } else if name == EMBEDDING {
-            normal(&name, seed, 0.02, size)
+            normal(name, *seed, 0.02, size)
         } else if name.contains("o_proj") || name.contains("down_proj") {
-            normal(&name, seed, std_residual, size)
+            normal(name, *seed, std_residual, size)
         } else {
-            normal(&name, seed, std, size)
+            normal(name, *seed, std, size)
         };
-        (name, HostTensor { shape, values })
-    };
-    config.parameters().into_iter().map(tensor).collect()
+        Ok(HostTensor { shape, values })
+    }
+}
+
+/// All of a [`Drawing`].
+#[must_use]
+pub fn draw(config: &Config, seed: u64) -> Tensors {
+    collect(&Drawing { config: *config, seed }).expect("a drawing has all that it names")
 }
 
 /// Box and Muller's two normal numbers from two uniform ones.

@@ -18,6 +18,7 @@
 //! crate that multiplies (`product`), writes blocks of columns (`attention`) and calls what was
 //! compiled for the processor it found (`vector`).
 
+pub mod by_name;
 pub mod checkpoint;
 pub mod cpu;
 pub mod data;

@@ -1,5 +1,7 @@
 //! Means of weights.
 
+use crate::by_name::{ByName, Shapes};
+use crate::engine::HostTensor;
 use crate::hugging_face::Loaded;
 
 /// The linear mean of models, each parameter by itself: `sum of share * value`, in f64 and rounded once
@@ -10,11 +12,12 @@ use crate::hugging_face::Loaded;
 /// In words: there is none, or they are not of one shape.
 pub fn linear(models: Vec<(Loaded, f64)>) -> Result<Loaded, String> {
     let mut models = models.into_iter();
-    let (mut first, share) = models.next().ok_or("there are no weights to score")?;
-    let mut others: Vec<(Loaded, f64)> = models.collect();
+    let (first, share) = models.next().ok_or("there are no weights to score")?;
+    let others: Vec<(Loaded, f64)> = models.collect();
     if others.is_empty() {
         return Ok(first);
     }
+    let shapes = first.weights.shapes();
     for (other, _) in &others {
         if other.config != first.config {
             return Err(format!(
@@ -22,57 +25,84 @@ pub fn linear(models: Vec<(Loaded, f64)>) -> Result<Loaded, String> {
                 first.config, other.config
             ));
         }
+        let mut found = other.weights.shapes();
+        for (name, shape) in &shapes {
+            match found.remove(name) {
+                None => {
+                    return Err(format!(
+                        "one of the models has no `{name}`: they cannot be merged"
+                    ));
+                }
+                Some(other) if other != *shape => {
+                    return Err(format!(
+                        "`{name}` is {shape:?} in one model and {other:?} in another: they cannot be merged"
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        if let Some(name) = found.keys().next() {
+            return Err(format!("one of the models alone has `{name}`: they cannot be merged"));
+        }
     }
-    for (name, tensor) in &mut first.weights {
-        let mut sum: Vec<f64> =
-            tensor.values.iter().map(|value| share * f64::from(*value)).collect();
-        for (other, share) in &mut others {
-            // each is dropped once it is added: three whole models need not fit
-            let Some(found) = other.weights.remove(name) else {
-                return Err(format!("one of the models has no `{name}`: they cannot be merged"));
-            };
-            if found.shape != tensor.shape {
-                return Err(format!(
-                    "`{name}` is {:?} in one model and {:?} in another: they cannot be merged",
-                    tensor.shape, found.shape
-                ));
+    let Loaded { config, json, weights } = first;
+    let mut parts = vec![(weights, share)];
+    parts.extend(others.into_iter().map(|(other, share)| (other.weights, share)));
+    Ok(Loaded { config, json, weights: Box::new(Mean { parts }) })
+}
+
+/// Made when it is asked for: one whole model need not fit.
+struct Mean {
+    parts: Vec<(Box<dyn ByName>, f64)>,
+}
+
+impl ByName for Mean {
+    fn shapes(&self) -> Shapes {
+        self.parts.first().map(|(source, _)| source.shapes()).unwrap_or_default()
+    }
+
+    fn tensor(&self, name: &str) -> anyhow::Result<HostTensor> {
+        let (mut shape, mut sums) = (Vec::new(), Vec::new());
+        for (source, share) in &self.parts {
+            let tensor = source.tensor(name)?;
+            sums.resize(tensor.values.len(), 0.0);
+            for (sum, value) in sums.iter_mut().zip(tensor.values) {
+                *sum += share * f64::from(value);
             }
-            for (sum, value) in sum.iter_mut().zip(found.values) {
-                *sum += *share * f64::from(value);
-            }
+            shape = tensor.shape;
         }
         #[expect(clippy::cast_possible_truncation, reason = "parameters are f32")]
-        for (value, sum) in tensor.values.iter_mut().zip(sum) {
-            *value = sum as f32;
-        }
-    }
-    match others.iter().find_map(|(other, _)| other.weights.keys().next()) {
-        Some(name) => Err(format!("one of the models alone has `{name}`: they cannot be merged")),
-        None => Ok(first),
+        let values = sums.into_iter().map(|sum| sum as f32).collect();
+        Ok(HostTensor { shape, values })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::by_name::collect;
+    use crate::engine::Tensors;
     use crate::hugging_face::bytes_tokens;
-    use crate::initial;
+    use crate::initial::Drawing;
     use crate::model::{EMBEDDING, preset};
 
     fn drawn(name: &str, seed: u64) -> Loaded {
         let config = preset(name).unwrap();
-        let weights = initial::draw(&config, seed);
-        Loaded { config, json: bytes_tokens(), weights }
+        Loaded { config, json: bytes_tokens(), weights: Box::new(Drawing { config, seed }) }
+    }
+
+    fn weights(of: &Loaded) -> Tensors {
+        collect(&of.weights).unwrap()
     }
 
     #[test]
     fn a_mean_is_that_of_every_parameter_and_one_alone_stays() {
-        let (a, b) = (drawn("llama-300k", 1), drawn("llama-300k", 2));
+        let [a, b] = [1, 2].map(|seed| weights(&drawn("llama-300k", seed)));
         let alone = linear(vec![(drawn("llama-300k", 1), 1.0)]).unwrap();
-        assert_eq!(alone.weights, a.weights);
+        assert_eq!(weights(&alone), a);
         let mean = linear(vec![(drawn("llama-300k", 1), 0.25), (drawn("llama-300k", 2), 0.75)]);
-        for (name, tensor) in mean.unwrap().weights {
-            let pairs = a.weights[&name].values.iter().zip(&b.weights[&name].values);
+        for (name, tensor) in weights(&mean.unwrap()) {
+            let pairs = a[&name].values.iter().zip(&b[&name].values);
             for (value, (a, b)) in tensor.values.iter().zip(pairs) {
                 let exact = 0.25 * f64::from(*a) + 0.75 * f64::from(*b);
                 assert!((f64::from(*value) - exact).abs() <= exact.abs() * 6e-8, "{name}");
@@ -86,7 +116,9 @@ mod tests {
         let refused = linear(vec![(a, 0.5), (other, 0.5)]).unwrap_err();
         assert!(refused.contains("different shapes"), "{refused}");
         let (a, mut b) = (drawn("llama-300k", 1), drawn("llama-300k", 1));
-        b.weights.remove(EMBEDDING);
+        let mut fewer = weights(&b);
+        fewer.remove(EMBEDDING);
+        b.weights = Box::new(fewer);
         let refused = linear(vec![(a, 0.5), (b, 0.5)]).unwrap_err();
         assert!(refused.contains(EMBEDDING), "{refused}");
         assert!(linear(Vec::new()).is_err());

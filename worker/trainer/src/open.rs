@@ -10,12 +10,12 @@ use sha2::{Digest, Sha256};
 use crate::checkpoint::{self, Progress};
 use crate::cpu::{Cpu, NO_BF16, Products};
 use crate::data::{Dataset, Mixture, hex, vocabulary_size};
-use crate::engine::{Engine, Settings, State};
+use crate::engine::{Engine, Settings};
 use crate::evaluate::Exam;
 use crate::hugging_face::{self, Loaded};
-use crate::initial;
+use crate::initial::Drawing;
 use crate::merge;
-use crate::model::{preset, presets};
+use crate::model::{EMBEDDING, preset, presets};
 use crate::planned::{Planned, Shape};
 use crate::reference::Reference;
 use crate::schedule::decay_begin;
@@ -49,21 +49,22 @@ pub(crate) fn open<'a>(spec: &TrainSpec, inputs: &'a Inputs) -> Result<Opened<'a
     let (mut progress, mut saved) = (Progress::default(), None);
     if let Some((folder, reached)) = earlier {
         progress = reached;
-        let state = State { weights, optimizer: checkpoint::optimizer(folder)? };
-        engine.load(&state).map_err(TrainError::Engine)?;
+        engine.load(&weights, &checkpoint::optimizer(folder)?).map_err(TrainError::Engine)?;
         if inputs.resume.is_some() {
             saved = Some((progress.step, folder.clone()));
         } else {
             progress.is_measured = !exam.is_due(progress.step);
         }
     }
+    let is_bf16 = engine.weights().is_bf16(EMBEDDING);
+    let dtype = if is_bf16 { "bfloat16" } else { "float32" };
     let datasets: BTreeMap<String, &Dataset> =
         inputs.datasets.iter().map(|(name, dataset)| (name.clone(), dataset)).collect();
     Ok(Opened {
         engine,
         mixture: Mixture::new(&datasets, &spec.data.mixture, spec.train.seed, spec.train.context)?,
         exam,
-        config: hugging_face::json(&config, &json),
+        config: hugging_face::json(&config, dtype, &json),
         progress,
         saved,
     })
@@ -157,7 +158,7 @@ fn begin(spec: &TrainSpec, inputs: &Inputs) -> Result<Loaded, TrainError> {
                 let known: Vec<&str> = presets().collect();
                 refused(format!("no preset is called `{name}`; there are {}", known.join(", ")))
             })?;
-            let weights = initial::draw(&config, spec.train.seed);
+            let weights = Box::new(Drawing { config, seed: spec.train.seed });
             Ok(Loaded { config, json: hugging_face::bytes_tokens(), weights })
         }
         (Model::From(_) | Model::Run(_), Some(folder)) => read(folder),

@@ -15,9 +15,10 @@ mod plan;
 
 use assay_api::spec::AdamW;
 
-use crate::engine::{
-    Batch, Engine, HostTensor, Numbers, Settings, State, Tensors, Update, Verdict,
-};
+use anyhow::Context as _;
+
+use crate::by_name::{ByName, Shapes};
+use crate::engine::{Batch, Engine, HostTensor, Numbers, Settings, Tensors, Update, Verdict};
 use crate::model::Config;
 use crate::moments;
 
@@ -54,7 +55,7 @@ impl<B: Backend> Planned<B> {
         settings: Settings,
         plan: Plan,
         backend: B,
-        weights: &Tensors,
+        weights: &dyn ByName,
     ) -> anyhow::Result<Self> {
         let mut engine = Self {
             config: *config,
@@ -90,11 +91,9 @@ impl<B: Backend> Planned<B> {
         self.tensors(self.plan.parameters.grads)
     }
 
-    fn put_weights(&mut self, weights: &Tensors) -> anyhow::Result<()> {
+    fn put_weights(&mut self, weights: &dyn ByName) -> anyhow::Result<()> {
         for named in &self.plan.layout.named {
-            let Some(tensor) = weights.get(&named.name) else {
-                anyhow::bail!("the weights lack {}", named.name);
-            };
+            let tensor = weights.tensor(&named.name).context("a weight cannot be had")?;
             anyhow::ensure!(tensor.shape == named.shape, "{} has another shape", named.name);
             self.backend.write(named.of(self.plan.parameters.weights), &tensor.values);
         }
@@ -102,13 +101,58 @@ impl<B: Backend> Planned<B> {
     }
 
     fn tensors(&self, all: Region) -> Tensors {
-        let tensor = |named: &Named| {
-            let region = named.of(all);
-            let mut values = vec![0.0; region.len];
-            self.backend.read(region, &mut values);
-            (named.name.clone(), HostTensor { shape: named.shape.clone(), values })
-        };
-        self.plan.layout.named.iter().map(tensor).collect()
+        let named = self.plan.layout.named.iter();
+        named.map(|named| (named.name.clone(), self.tensor(named, all))).collect()
+    }
+
+    fn tensor(&self, named: &Named, all: Region) -> HostTensor {
+        let region = named.of(all);
+        let mut values = vec![0.0; region.len];
+        self.backend.read(region, &mut values);
+        HostTensor { shape: named.shape.clone(), values }
+    }
+}
+
+/// What the arena has of each parameter, under its name with something before it, and what is counted.
+struct Held<'a, B> {
+    engine: &'a Planned<B>,
+    kinds: Vec<(&'static str, Region)>,
+    counted: Tensors,
+}
+
+impl<B: Backend> Held<'_, B> {
+    fn find(&self, name: &str) -> Option<(&Named, Region)> {
+        self.kinds.iter().find_map(|(before, region)| {
+            let name = name.strip_prefix(before)?;
+            let mut named = self.engine.plan.layout.named.iter();
+            Some((named.find(|named| named.name == name)?, *region))
+        })
+    }
+}
+
+impl<B: Backend> ByName for Held<'_, B> {
+    fn shapes(&self) -> Shapes {
+        let mut shapes = self.counted.shapes();
+        for (before, _) in &self.kinds {
+            let named = self.engine.plan.layout.named.iter();
+            shapes.extend(
+                named.map(|named| (format!("{before}{}", named.name), named.shape.clone())),
+            );
+        }
+        shapes
+    }
+
+    fn tensor(&self, name: &str) -> anyhow::Result<HostTensor> {
+        let Some((named, region)) = self.find(name) else { return self.counted.tensor(name) };
+        let tensor = self.engine.tensor(named, region);
+        self.engine.backend.check()?;
+        Ok(tensor)
+    }
+
+    fn is_bf16(&self, name: &str) -> bool {
+        // weights of 2 bytes may have the rest of their bits elsewhere
+        let is_whole = self.engine.plan.formats.weight_rest == 0;
+        self.find(name).is_some_and(|(_, region)| region.size == 2 && is_whole)
     }
 }
 
@@ -213,25 +257,28 @@ impl<B: Backend> Engine for Planned<B> {
         Ok(all)
     }
 
-    fn save(&self) -> anyhow::Result<State> {
-        let Parameters { weights, first, second, .. } = self.plan.parameters;
-        let optimizer = moments::pack(&self.tensors(first), &self.tensors(second), self.updates);
-        let weights = self.tensors(weights);
-        self.backend.check()?;
-        Ok(State { weights, optimizer })
+    fn weights(&self) -> Box<dyn ByName + '_> {
+        let kinds = vec![("", self.plan.parameters.weights)];
+        Box::new(Held { engine: self, kinds, counted: Tensors::new() })
     }
 
-    fn load(&mut self, state: &State) -> anyhow::Result<()> {
+    fn optimizer(&self) -> Box<dyn ByName + '_> {
+        let Parameters { first, second, .. } = self.plan.parameters;
+        let kinds = vec![(moments::FIRST, first), (moments::SECOND, second)];
+        Box::new(Held { engine: self, kinds, counted: moments::counted(self.updates) })
+    }
+
+    fn load(&mut self, weights: &dyn ByName, optimizer: &dyn ByName) -> anyhow::Result<()> {
         self.collect();
         (self.loss, self.z) = (0.0, 0.0);
-        self.put_weights(&state.weights)?;
+        self.put_weights(weights)?;
         let Parameters { first, second, grads, .. } = self.plan.parameters;
         for named in &self.plan.layout.named {
-            let moments = moments::of(&state.optimizer, &named.name, &named.shape)?;
-            self.backend.write(named.of(first), moments.first);
-            self.backend.write(named.of(second), moments.second);
+            let moments = moments::of(optimizer, &named.name, &named.shape)?;
+            self.backend.write(named.of(first), &moments.first);
+            self.backend.write(named.of(second), &moments.second);
         }
-        self.updates = moments::updates(&state.optimizer)?;
+        self.updates = moments::updates(optimizer)?;
         self.backend.zero(grads);
         self.backend.check()
     }

@@ -22,9 +22,8 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use candle_core::Tensor;
 
-use crate::engine::{
-    Batch, Engine, HostTensor, Numbers, Settings, State, Tensors, Update, Verdict,
-};
+use crate::by_name::ByName;
+use crate::engine::{Batch, Engine, HostTensor, Numbers, Settings, Tensors, Update, Verdict};
 use crate::model::Config;
 use model::{Llama, Rope};
 use parameters::Parameters;
@@ -57,7 +56,7 @@ struct Part {
 
 impl Reference {
     /// A model with these weights and an optimizer that has not stepped.
-    pub fn new(config: &Config, settings: Settings, weights: &Tensors) -> anyhow::Result<Self> {
+    pub fn new(config: &Config, settings: Settings, weights: &dyn ByName) -> anyhow::Result<Self> {
         let parameters = Parameters::new(weights)?;
         let rope = Rope::new(config);
         Ok(Self { config: *config, settings, parameters, rope, losses: Losses::default() })
@@ -158,14 +157,17 @@ impl Engine for Reference {
         Ok(in_threads(&batch.split(self.settings.threads), score)?.concat())
     }
 
-    fn save(&self) -> anyhow::Result<State> {
-        let weights = self.parameters.tensors(|parameter| &parameter.value);
-        Ok(State { weights, optimizer: self.parameters.optimizer() })
+    fn weights(&self) -> Box<dyn ByName + '_> {
+        Box::new(self.parameters.tensors(|parameter| &parameter.value))
     }
 
-    fn load(&mut self, state: &State) -> anyhow::Result<()> {
+    fn optimizer(&self) -> Box<dyn ByName + '_> {
+        Box::new(self.parameters.optimizer())
+    }
+
+    fn load(&mut self, weights: &dyn ByName, optimizer: &dyn ByName) -> anyhow::Result<()> {
         self.losses = Losses::default();
-        self.parameters = Parameters::restored(&state.weights, &state.optimizer)?;
+        self.parameters = Parameters::restored(weights, optimizer)?;
         Ok(())
     }
 }

@@ -163,13 +163,14 @@ fn save(
     if let Some(numbers) = run.engine.settle().map_err(TrainError::Engine)? {
         let _noted_again_later = log(spec, &mut run.progress, numbers, watcher);
     }
-    let state = run.engine.save().map_err(TrainError::Engine)?;
+    let (weights, optimizer) = (run.engine.weights(), run.engine.optimizer());
     let folder = checkpoint::folder(&inputs.run_folder, inputs.attempt, step);
     let contents = Contents {
         spec: &open::key(spec),
         data: &open::fingerprints(inputs),
         progress: &run.progress,
-        state: &state,
+        weights: &weights,
+        optimizer: &optimizer,
         config: &run.config,
         carried: &watcher.carried().map_err(TrainError::Carried)?,
     };

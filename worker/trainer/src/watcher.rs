@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use assay_api::worker::Wish;
 
+use crate::by_name::ByName;
 use crate::checkpoint::CheckpointError;
 use crate::data::{DataError, Dataset};
-use crate::engine::{Engine, Settings, Tensors, Verdict};
+use crate::engine::{Engine, Settings, Verdict};
 use crate::hugging_face::ModelError;
 use crate::model::Config;
 use crate::planned::{Shape, TooLarge};
@@ -49,7 +50,7 @@ pub trait Gpu: Debug {
         config: &Config,
         settings: Settings,
         shape: &Shape,
-        weights: &Tensors,
+        weights: &dyn ByName,
     ) -> Result<Box<dyn Engine>, TrainError>;
 }
 

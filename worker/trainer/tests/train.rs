@@ -8,6 +8,7 @@ use std::path::Path;
 
 use assay_api::spec::{Engine as EngineName, Model};
 use assay_api::worker::Wish;
+use assay_trainer::by_name::{ByName, collect};
 use assay_trainer::checkpoint::{self, Found};
 use assay_trainer::cpu::{Cpu, Products};
 use assay_trainer::engine::{Engine, Settings, Tensors, Verdict};
@@ -19,7 +20,7 @@ use assay_trainer::{
 use support::{Recorder, STEPS, World};
 
 fn weights(checkpoint: &Path) -> Tensors {
-    hugging_face::load(checkpoint).expect("a model").weights
+    collect(&hugging_face::load(checkpoint).expect("a model").weights).expect("read")
 }
 
 fn steps(run_folder: &Path) -> Vec<(u32, u64)> {
@@ -72,7 +73,8 @@ fn a_stopped_run_resumes_bit_for_bit() {
     match (outcome, end) {
         (Outcome::Finished { checkpoint, .. }, Outcome::Finished { checkpoint: end, .. }) => {
             assert_eq!(weights(&checkpoint), weights(&end));
-            let moments = |folder| checkpoint::optimizer(folder).expect("moments");
+            let moments =
+                |folder| collect(&checkpoint::optimizer(folder).expect("moments")).expect("read");
             assert_eq!(moments(&checkpoint), moments(&end));
         }
         other => panic!("{other:?}"),
@@ -421,7 +423,7 @@ impl Gpu for Stand {
         config: &Config,
         settings: Settings,
         shape: &Shape,
-        weights: &Tensors,
+        weights: &dyn ByName,
     ) -> Result<Box<dyn Engine>, TrainError> {
         let plan = Cpu::plan(config, shape, None)?;
         let engine = Planned::on_cpu(config, settings, Products::F32, plan, weights);
@@ -439,7 +441,7 @@ impl Gpu for Missing {
         _: &Config,
         _: Settings,
         _: &Shape,
-        _: &Tensors,
+        _: &dyn ByName,
     ) -> Result<Box<dyn Engine>, TrainError> {
         Err(TrainError::Gpu(anyhow::anyhow!("there is none")))
     }

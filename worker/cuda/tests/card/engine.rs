@@ -8,6 +8,7 @@ use assay_trainer::engine::{Batch, Engine, Numbers, Settings, Tensors, Update};
 use assay_trainer::initial;
 use assay_trainer::model::{Config, Head, preset};
 use assay_trainer::planned::{Backend as _, Formats, Keep, Needs, Plan, Planned, Shape};
+use assay_trainer::safetensors;
 
 use crate::bench::{batch, cards, device, devices};
 
@@ -148,9 +149,14 @@ fn a_small_model_trains_on_every_kind_of_card() {
             let mut engine = make(&weights, Keep::All);
             let first = step(&mut engine, 1);
             let state = engine.save().expect("saved");
+            let mut file = Vec::new();
+            safetensors::write(&mut file, &engine.weights()).expect("written");
+            let bytes = if formats == FORMATS[0] { 4 } else { 2 };
+            let parameters = usize::try_from(small.parameter_count()).expect("few");
+            assert!((0..20_000).contains(&(file.len() - bytes * parameters)), "{formats:?}");
             let second = step(&mut engine, 2);
             let mut other = make(&initial::draw(&small, 10), Keep::Input);
-            other.load(&state).expect("loaded");
+            other.load(&state.weights, &state.optimizer).expect("loaded");
             assert_eq!(step(&mut other, 2), second);
             assert_eq!(other.save().expect("saved"), engine.save().expect("saved"));
             let mut third = make(&weights, Keep::Attention);
@@ -223,7 +229,7 @@ fn the_same_steps_give_the_same_bits_and_go_on_from_a_checkpoint() {
         drop(half);
         let others = initial::draw(&config, 3);
         let mut other = on_card_with(&config, &others, formats, Keep::All);
-        other.load(&state).expect("loaded");
+        other.load(&state.weights, &state.optimizer).expect("loaded");
         for expected in &numbers[10..] {
             assert_eq!(step(&mut other, expected.step), *expected);
         }
@@ -272,8 +278,8 @@ fn a_checkpoint_of_one_backend_goes_on_on_the_other() {
         step(&mut cpu, number);
     }
     let (of_card, of_cpu) = (card.save().expect("saved"), cpu.save().expect("saved"));
-    cpu.load(&of_card).expect("loaded");
-    card.load(&of_cpu).expect("loaded");
+    cpu.load(&of_card.weights, &of_card.optimizer).expect("loaded");
+    card.load(&of_cpu.weights, &of_cpu.optimizer).expect("loaded");
     assert_eq!(cpu.save().expect("saved"), of_card);
     assert_eq!(card.save().expect("saved"), of_cpu);
     let [a, b] = [step(&mut card, 6), step(&mut cpu, 6)];

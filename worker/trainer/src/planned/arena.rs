@@ -41,7 +41,7 @@ pub struct Formats {
     pub weight_rest: usize,
     /// Of a parameter.
     pub gradient: usize,
-    /// Of a parameter: each of AdamW's two.
+    /// Of a parameter: each of the two that `AdamW` has.
     pub moment: usize,
     pub activation: usize,
     pub logit: usize,

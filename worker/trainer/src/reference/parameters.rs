@@ -11,6 +11,7 @@ use candle_core::{Device, Tensor, Var};
 use super::Named;
 use super::operations::view;
 use super::optimizer::{self, Moments};
+use crate::by_name::ByName;
 use crate::engine::{HostTensor, Tensors};
 use crate::moments;
 
@@ -31,28 +32,28 @@ pub(super) struct Parameter {
 }
 
 impl Parameters {
-    pub(super) fn new(weights: &Tensors) -> anyhow::Result<Self> {
+    pub(super) fn new(weights: &dyn ByName) -> anyhow::Result<Self> {
         let mut by_name = BTreeMap::new();
-        for (name, tensor) in weights {
+        for name in weights.shapes().into_keys() {
+            let tensor = weights.tensor(&name)?;
             let size = tensor.values.len();
             let parameter = Parameter {
                 shape: tensor.shape.clone(),
-                value: tensor.values.clone(),
                 grad: vec![0.0; size],
                 moments: Moments { first: vec![0.0; size], second: vec![0.0; size] },
                 variable: variable(&tensor.values, &tensor.shape)?,
+                value: tensor.values,
             };
-            by_name.insert(name.clone(), parameter);
+            by_name.insert(name, parameter);
         }
         Ok(Self { by_name, updates: 0 })
     }
 
-    pub(super) fn restored(weights: &Tensors, optimizer: &Tensors) -> anyhow::Result<Self> {
+    pub(super) fn restored(weights: &dyn ByName, optimizer: &dyn ByName) -> anyhow::Result<Self> {
         let mut restored = Self::new(weights)?;
         for (name, parameter) in &mut restored.by_name {
             let saved = moments::of(optimizer, name, &parameter.shape)?;
-            parameter.moments.first.copy_from_slice(saved.first);
-            parameter.moments.second.copy_from_slice(saved.second);
+            parameter.moments = Moments { first: saved.first, second: saved.second };
         }
         restored.updates = moments::updates(optimizer)?;
         Ok(restored)
@@ -60,9 +61,14 @@ impl Parameters {
 
     /// The optimizer's state, as [`Parameters::restored`] takes it.
     pub(super) fn optimizer(&self) -> Tensors {
-        let first = self.tensors(|parameter| &parameter.moments.first);
-        let second = self.tensors(|parameter| &parameter.moments.second);
-        moments::pack(&first, &second, self.updates)
+        let mut all = moments::counted(self.updates);
+        for (kind, moments) in [
+            (moments::FIRST, self.tensors(|parameter| &parameter.moments.first)),
+            (moments::SECOND, self.tensors(|parameter| &parameter.moments.second)),
+        ] {
+            all.extend(moments.into_iter().map(|(name, tensor)| (format!("{kind}{name}"), tensor)));
+        }
+        all
     }
 
     pub(super) fn tensors(&self, of: impl Fn(&Parameter) -> &Vec<f32>) -> Tensors {

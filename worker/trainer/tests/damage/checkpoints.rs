@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use assay_trainer::checkpoint::{self, CheckpointError, Contents, Manifest, Progress};
-use assay_trainer::engine::{HostTensor, State, Tensors};
+use assay_trainer::engine::{HostTensor, Tensors};
 use proptest::prelude::*;
 use proptest::sample::select;
 use tempfile::TempDir;
@@ -27,7 +27,8 @@ static WHOLE: LazyLock<TempDir> = LazyLock::new(|| {
         spec: "a hash",
         data: &[("plain".to_owned(), "a fingerprint".to_owned())].into(),
         progress: &Progress { step: 7, tokens: 700, ..Progress::default() },
-        state: &State { weights: tensors(0.5), optimizer: tensors(-2.0) },
+        weights: &tensors(0.5),
+        optimizer: &tensors(-2.0),
         config: &serde_json::from_str("{\"model_type\": \"llama\"}").unwrap(),
         carried: CARRIED,
     };
