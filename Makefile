@@ -40,7 +40,7 @@ cluster: $(kubernetes) ## Build the Kubernetes, the Kueue and the images that te
 
 outside: target/outside/done ## Install the programs of others that tests ask: schemathesis, jsonschema
 
-nvrtc: target/nvrtc/done ## Install the compiler that kernels are checked with; it needs no GPU
+nvrtc: target/nvrtc/done ## Install the compiler that kernels are checked with, and NVML's header; it needs no GPU
 
 target/nvrtc/done: worker/cuda/tests/requirements.txt | python3-venv
 	python3 -m venv --clear target/nvrtc

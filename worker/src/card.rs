@@ -46,7 +46,9 @@ impl Card {
         Self::through(LIBRARY)
     }
 
-    pub(crate) fn through(library: &str) -> Option<Self> {
+    /// Through a library of this name.
+    #[must_use]
+    pub fn through(library: &str) -> Option<Self> {
         let nvml = Nvml::builder().lib_path(OsStr::new(library)).init().ok()?;
         // A process has one attempt, and opens it once: it is in use until the process ends.
         let nvml: &'static Nvml = Box::leak(Box::new(nvml));
