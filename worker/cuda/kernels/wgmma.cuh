@@ -1,9 +1,9 @@
 // Products of tiles by `wgmma`, which Hopper has: four warps, a warpgroup, multiply 64 rows, the right side lies in
 // shared memory, and what they are asked for comes later. Each warp holds 16 of the rows, as with `mma.sync`.
 
-// What `wgmma` is told of a place in a tile (PTX, "matrix descriptor"): stripes of 128 bytes a row, whose 16 bytes
-// are turned every 8 rows. `leading` are bytes from one stripe to the next where rows are summed over, `stride` from
-// 8 rows to the next.
+// What `wgmma` is told of a place in a tile (PTX, "matrix descriptor"): stripes with 128 bytes of each row, 16 bytes
+// of which are turned among themselves by the row's place in 8. `stride` are bytes from 8 rows to the next; `leading`,
+// where rows are summed over, from one stripe to the next.
 __device__ __forceinline__ u64 describe(const bf16 *at, u32 leading) {
     const u32 stride = 8 * PITCH * sizeof(bf16);
     return u64(1) << 62 | u64(stride >> 4) << 32 | u64(leading >> 4) << 16 | (address(at) & 0x3ffff) >> 4;

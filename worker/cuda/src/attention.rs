@@ -47,6 +47,7 @@ impl Attention {
         let head = [32, 64, 128].into_iter().find(|head| width <= *head)?;
         // what is narrower than 64 is not worth a layout of its own
         let has_warpgroups = architecture == HOPPER && 64 <= head;
+        // threads, rows, columns, blocks: the fastest that were measured (docs/benchmarks.md)
         let [forward, keys, queries] = match (has_warpgroups, head) {
             (true, 128) => [(256, 128, 64, 2), (128, 64, 64, 1), (256, 128, 128, 1)],
             (true, _) => [(256, 128, 128, 2), (256, 128, 128, 1), (256, 128, 64, 2)],
