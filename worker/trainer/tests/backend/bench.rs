@@ -1,16 +1,13 @@
-//! A backend with numbers in its arena, and what numbers are compared with: the CPU's, or the one in f64 that the card's is
-//! held to.
+//! The same numbers in two arenas: the CPU's, and that of the backend in f64. What an operation gives must be the same but
+//! for rounding to f32.
 
 use assay_trainer::cpu::{Cpu, Products};
 use assay_trainer::data::{IGNORED, Sequence};
-use assay_trainer::engine::Batch;
+use assay_trainer::engine::{Batch, Row};
 use assay_trainer::model::{Config, preset};
 use assay_trainer::planned::{Arena, Backend, Matrix, Region, Shape};
 
 use crate::exact::{self, Exact};
-
-/// A small step, and what its square leaves of a difference in f64.
-pub(crate) const STEP: f64 = 1e-5;
 
 /// Numbers between -1 and 1, the same for the same seed.
 pub(crate) fn random(seed: u64, count: usize) -> Vec<f64> {
@@ -34,50 +31,90 @@ pub(crate) fn rounded(value: f64) -> f64 {
     f64::from(single(value))
 }
 
-/// A backend with some matrices in its arena.
-pub(crate) struct Bench {
-    pub(crate) backend: Box<dyn Backend>,
+/// Rows, columns, and what is in it.
+pub(crate) type Spec<'a> = (usize, usize, &'a [f64]);
+
+/// Bytes that a workspace and matrices of such numbers take, and where they lie.
+fn lay<const N: usize>(
+    workspace: usize,
+    matrices: [Spec<'_>; N],
+    size: usize,
+) -> (usize, Region, [Matrix; N]) {
+    let mut arena = Arena::default();
+    let workspace = arena.take("workspace", workspace, 1);
+    let placed = matrices.map(|(rows, columns, _)| {
+        let region = arena.take("matrix", rows * columns, size);
+        Matrix { region, rows, columns }
+    });
+    (arena.bytes(), workspace, placed)
 }
 
-/// As many threads as stand for the backend in f64.
-pub(crate) const EXACT: usize = 0;
+/// Only the backend in f64, and nothing is rounded.
+pub(crate) fn in_f64<const N: usize>(
+    batch: &Batch,
+    matrices: [Spec<'_>; N],
+) -> (Exact, [Matrix; N]) {
+    let (bytes, _, placed) = lay(0, matrices, exact::SIZE);
+    let mut exact = Exact::new(bytes);
+    exact.load(batch);
+    for (matrix, (_, _, values)) in placed.iter().zip(matrices) {
+        exact.put(matrix.region, values);
+    }
+    (exact, placed)
+}
 
-/// Lays out matrices, puts numbers in, and makes a backend around them.
+pub(crate) struct Bench<const N: usize> {
+    cpu: Cpu,
+    exact: Exact,
+    on_cpu: [Matrix; N],
+    on_exact: [Matrix; N],
+}
+
+/// Lays out matrices on both, and puts numbers in.
 pub(crate) fn bench<const N: usize>(
     threads: usize,
     batch: &Batch,
-    matrices: [(usize, usize, &[f64]); N],
-) -> (Bench, [Matrix; N]) {
-    let mut arena = Arena::default();
-    let config = Config { width: 64, ..preset("llama-1m").expect("listed") };
+    matrices: [Spec<'_>; N],
+) -> Bench<N> {
+    let largest = |of: fn(&Spec<'_>) -> usize| matrices.iter().map(of).max().unwrap_or(1);
+    let config = Config { width: largest(|spec| spec.1), ..preset("llama-1m").expect("listed") };
     let (rows, context) = (batch.rows.max(1), batch.context.max(1));
-    let shape = Shape { rows, context, longest: context, threads: threads.max(1) };
-    let size = if threads == EXACT { exact::SIZE } else { size_of::<f32>() };
-    let workspace = arena.take("workspace", Cpu::needs(&config, &shape).workspace, 1);
-    let placed = matrices.map(|(rows, columns, _)| Matrix {
-        region: arena.take("matrix", rows * columns, size),
-        rows,
-        columns,
-    });
-    let (bytes, tokens) = (arena.bytes(), batch.inputs.len());
-    let mut backend: Box<dyn Backend> = if threads == EXACT {
-        Box::new(Exact::new(bytes))
-    } else {
-        Box::new(Cpu::new(bytes, workspace, tokens, threads, Products::F32).expect("memory"))
-    };
-    backend.load(batch);
-    for (matrix, (_, _, values)) in placed.iter().zip(matrices) {
+    let longest = context.max(largest(|spec| spec.0));
+    let shape = Shape { rows, context, longest, threads };
+    let (bytes, workspace, on_cpu) =
+        lay(Cpu::needs(&config, &shape).workspace, matrices, size_of::<f32>());
+    let tokens = batch.inputs.len();
+    let mut cpu = Cpu::new(bytes, workspace, tokens, threads, Products::F32).expect("memory");
+    cpu.load(batch);
+    let (exact, on_exact) = in_f64(batch, matrices);
+    let mut bench = Bench { cpu, exact, on_cpu, on_exact };
+    for (number, (_, _, values)) in matrices.iter().enumerate() {
         let values: Vec<f32> = values.iter().map(|value| single(*value)).collect();
-        backend.write(matrix.region, &values);
+        bench.cpu.write(bench.on_cpu[number].region, &values);
+        bench.exact.write(bench.on_exact[number].region, &values);
     }
-    (Bench { backend }, placed)
+    bench
 }
 
-impl Bench {
-    pub(crate) fn read(&self, region: Region) -> Vec<f64> {
-        let mut values = vec![0.0; region.len];
-        self.backend.read(region, &mut values);
+impl<const N: usize> Bench<N> {
+    /// Does something on both, and gives what they say: the CPU first.
+    pub(crate) fn both<T>(
+        &mut self,
+        operation: impl Fn(&mut dyn Backend, &[Matrix; N]) -> T,
+    ) -> [T; 2] {
+        [operation(&mut self.cpu, &self.on_cpu), operation(&mut self.exact, &self.on_exact)]
+    }
+
+    /// What the CPU has.
+    pub(crate) fn read(&self, number: usize) -> Vec<f64> {
+        let mut values = vec![0.0; self.on_cpu[number].region.len];
+        self.cpu.read(self.on_cpu[number].region, &mut values);
         values.into_iter().map(f64::from).collect()
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_near(&self, what: &str, number: usize) {
+        assert_near(what, &self.read(number), &self.exact.get(self.on_exact[number].region));
     }
 }
 
@@ -89,22 +126,6 @@ pub(crate) fn assert_near(what: &str, found: &[f64], expected: &[f64]) {
         let error = (found - expected).abs();
         assert!(error < 2e-5 * size, "{what}, number {at}: {found}, not {expected}");
     }
-}
-
-/// The gradient of sum(weights * f(x)) by central differences.
-pub(crate) fn differences(x: &[f64], weights: &[f64], f: impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
-    let value = |x: &[f64]| f(x).iter().zip(weights).map(|(y, w)| y * w).sum::<f64>();
-    let mut moved = x.to_vec();
-    (0..x.len())
-        .map(|at| {
-            moved[at] = x[at] + STEP;
-            let above = value(&moved);
-            moved[at] = x[at] - STEP;
-            let below = value(&moved);
-            moved[at] = x[at];
-            (above - below) / (2.0 * STEP)
-        })
-        .collect()
 }
 
 /// Rows of documents of these lengths, some targets ignored.
@@ -132,11 +153,14 @@ pub(crate) fn tokens(count: usize) -> Batch {
     batch(&[&[count]], 5)
 }
 
-pub(crate) fn times(a: &[f64], b: &[f64], (m, k, n): (usize, usize, usize)) -> Vec<f64> {
-    let cell = |at: usize| (0..k).map(|i| a[at / n * k + i] * b[i * n + at % n]).sum();
-    (0..m * n).map(cell).collect()
-}
-
-pub(crate) fn turned(a: &[f64], rows: usize, columns: usize) -> Vec<f64> {
-    (0..rows * columns).map(|at| a[at % rows * columns + at / rows]).collect()
+/// A row whose branches have so many tokens, after what they share.
+pub(crate) fn branches(shared: usize, ends: &[usize]) -> Row {
+    let branch = |(number, own): (u32, &usize)| {
+        let inputs: Vec<u32> =
+            [vec![3; shared], vec![5 + number; *own]].into_iter().flatten().collect();
+        let mut targets = vec![IGNORED; inputs.len()];
+        targets[shared..].fill(1);
+        Sequence { documents: vec![0; inputs.len()], inputs, targets, source: 0 }
+    };
+    Row::branched(&(0..).zip(ends).map(branch).collect::<Vec<_>>()).0
 }

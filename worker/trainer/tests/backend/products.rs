@@ -1,35 +1,43 @@
 //! Products of matrices.
 
-use crate::bench::{EXACT, assert_near, bench, random, times, tokens, turned};
+use crate::bench::{bench, random, tokens};
 
 #[test]
 fn products() {
-    for (n, inputs, outputs) in [(1, 1, 1), (1, 7, 5), (33, 17, 3), (65, 64, 130), (7, 130, 33)] {
-        for threads in EXACT..4 {
-            let (x, w) = (random(1, n * inputs), random(2, outputs * inputs));
-            let (dy, dw) = (random(3, n * outputs), random(4, outputs * inputs));
-            let zero = vec![0.0; n * inputs.max(outputs)];
-            let (mut bench, [x_at, w_at, y_at, dy_at, dx_at, dw_at]) = bench(
+    let shapes = [
+        (1, 1, 1),
+        (1, 7, 5),
+        (33, 17, 3),
+        (65, 64, 130),
+        (7, 130, 33),
+        (129, 257, 131),
+        (301, 96, 265),
+    ];
+    for (n, inputs, outputs) in shapes {
+        let (x, w) = (random(1, n * inputs), random(2, outputs * inputs));
+        let (dy, dw) = (random(3, n * outputs), random(4, outputs * inputs));
+        let noise = vec![9.0; n * inputs.max(outputs)];
+        for threads in 1..4 {
+            let mut bench = bench(
                 threads,
                 &tokens(n),
                 [
                     (n, inputs, &x),
                     (outputs, inputs, &w),
-                    (n, outputs, &zero[..n * outputs]),
+                    (n, outputs, &noise[..n * outputs]),
                     (n, outputs, &dy),
-                    (n, inputs, &zero[..n * inputs]),
+                    (n, inputs, &noise[..n * inputs]),
                     (outputs, inputs, &dw),
                 ],
             );
-            bench.backend.linear(x_at, w_at, y_at);
-            bench.backend.linear_dgrad(dy_at, w_at, dx_at);
-            bench.backend.linear_wgrad(dy_at, x_at, dw_at);
-            let y = times(&x, &turned(&w, outputs, inputs), (n, inputs, outputs));
-            assert_near("y", &bench.read(y_at.region), &y);
-            assert_near("dx", &bench.read(dx_at.region), &times(&dy, &w, (n, outputs, inputs)));
-            let product = times(&turned(&dy, n, outputs), &x, (outputs, n, inputs));
-            let sum: Vec<f64> = dw.iter().zip(product).map(|(a, b)| a + b).collect();
-            assert_near("dw", &bench.read(dw_at.region), &sum);
+            bench.both(|backend, [x, w, y, dy, dx, dw]| {
+                backend.linear(*x, *w, *y);
+                backend.linear_dgrad(*dy, *w, *dx);
+                backend.linear_wgrad(*dy, *x, *dw);
+            });
+            for (what, number) in [("y", 2), ("dx", 4), ("dw", 5)] {
+                bench.assert_near(what, number);
+            }
         }
     }
 }

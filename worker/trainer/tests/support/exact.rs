@@ -32,11 +32,13 @@ impl Exact {
         region.at / SIZE..region.at / SIZE + region.len
     }
 
-    fn get(&self, region: Region) -> Vec<f64> {
+    /// As [`Backend::read`], but nothing is rounded.
+    pub(crate) fn get(&self, region: Region) -> Vec<f64> {
         self.memory[Self::range(region)].to_vec()
     }
 
-    fn put(&mut self, region: Region, values: &[f64]) {
+    /// As [`Backend::write`] without f32: a small step from a number is another number.
+    pub(crate) fn put(&mut self, region: Region, values: &[f64]) {
         self.memory[Self::range(region)].copy_from_slice(values);
     }
 
