@@ -24,6 +24,7 @@ build: cargo web/dist/index.html ## Build the web view and all programs
 
 # Tests end with the closing lines of their runners, so nothing is printed after them.
 test: lint web-test build chromium faketime g++ outside nvrtc cluster ## Everything that must pass: lints, tests on a real server and a real cluster, browser tests
+	cargo test --workspace --no-run
 	LD_LIBRARY_PATH=$(nvrtc) tests/with-postgres tests/with-cluster cargo test --workspace $(if $(kubernetes),,-- --skip kubernetes::)
 	cd web && npm run test:browser
 

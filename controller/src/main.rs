@@ -3,7 +3,6 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use assay_api::kill_point::Trap;
 use assay_api::view::TokenRequest;
 use assay_controller::config::{Command, Config, Token};
 use assay_controller::store::Store;
@@ -39,7 +38,8 @@ fn main() -> ExitCode {
 
 async fn run(config: Config) -> anyhow::Result<()> {
     let Config { command, trap } = config;
-    trap.into_iter().for_each(Trap::set);
+    // what was to run next on the thread that waits goes to another one
+    trap.into_iter().for_each(|trap| trap.set(|wait| tokio::task::block_in_place(wait)));
     match command {
         Command::Serve(options) => serve::serve(*options).await,
         Command::Migrate { database_url } => {

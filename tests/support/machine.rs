@@ -317,8 +317,9 @@ impl Drop for Machine {
     fn drop(&mut self) {
         let controller = self.controller.as_mut().map(Child::try_wait);
         if controller.is_some_and(|ended| ended.is_ok_and(|ended| ended.is_none())) {
-            // a test that failed may have left it frozen
+            // a test that failed may have left it frozen, or held
             signal(self.controller(), Signal::CONT);
+            self.let_all_go();
             self.stop_controller();
         }
     }

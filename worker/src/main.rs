@@ -3,7 +3,6 @@
 use std::os::unix::process::CommandExt;
 use std::process::{Command as Process, ExitCode};
 
-use assay_api::kill_point::Trap;
 use assay_trainer::memory::keep_freed_memory;
 use assay_worker::config::{Command, Config};
 use assay_worker::{agent, by_hand, data, plan, supervise};
@@ -15,7 +14,7 @@ const THREADS: &str = "RAYON_NUM_THREADS";
 
 fn main() -> ExitCode {
     let Config { command, trap } = Config::parse();
-    trap.into_iter().for_each(Trap::set);
+    trap.into_iter().for_each(|trap| trap.set(|wait| wait()));
     let done = match command {
         Command::Run(attempt) => prepared().and_then(|()| agent::run(&attempt)),
         Command::Train(options) => prepared().and_then(|()| by_hand::run(&options)).map(|()| 0),

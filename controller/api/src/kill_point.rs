@@ -124,18 +124,21 @@ pub struct Trap {
     is_hold: bool,
 }
 
-static TRAP: OnceLock<Trap> = OnceLock::new();
+/// How a thread waits, if others must go on meanwhile.
+pub type Waits = fn(&mut dyn FnMut());
+
+static TRAP: OnceLock<(Trap, Waits)> = OnceLock::new();
 /// How often the trap's point was passed.
 static PASSED: AtomicU32 = AtomicU32::new(0);
 
 impl Trap {
-    /// From now on, in this process.
-    pub fn set(self) {
+    /// From now on, in this process, whose threads wait like this.
+    pub fn set(self, waits: Waits) {
         // a second one would change what the first was set for
-        let _first_stands = TRAP.set(self);
+        let _first_stands = TRAP.set((self, waits));
     }
 
-    fn pass(&self, point: KillPoint) {
+    fn pass(&self, point: KillPoint, waits: Waits) {
         let is_due = point == self.point
             && PASSED.fetch_add(1, Ordering::Relaxed) + 1 == self.nth
             && File::create_new(&self.mark).is_ok();
@@ -143,9 +146,11 @@ impl Trap {
             return;
         }
         if self.is_hold {
-            while fs::exists(&self.mark).unwrap_or(false) {
-                std::thread::sleep(LOOK_EVERY);
-            }
+            waits(&mut || {
+                while fs::exists(&self.mark).unwrap_or(false) {
+                    std::thread::sleep(LOOK_EVERY);
+                }
+            });
             return;
         }
         let _never_returns = kill_process(getpid(), Signal::KILL);
@@ -170,8 +175,8 @@ impl FromStr for Trap {
 
 /// Dies here if this process was told to.
 pub fn kill_point(point: KillPoint) {
-    if let Some(trap) = TRAP.get() {
-        trap.pass(point);
+    if let Some((trap, waits)) = TRAP.get() {
+        trap.pass(point, *waits);
     }
 }
 
