@@ -11,6 +11,7 @@ import { RunPage } from './pages/RunPage';
 import { SchedulesPage } from './pages/SchedulesPage';
 import { SweepPage } from './pages/SweepPage';
 import { SweepsPage } from './pages/SweepsPage';
+import { WebhooksPage } from './pages/WebhooksPage';
 import { Empty, Failed, Loading } from './ui/Notice';
 
 // the editor is half of all code, and most visits never need it
@@ -30,6 +31,7 @@ export function App() {
               <Route path="/" component={SweepsPage} />
               <Route path="/pools" component={PoolsPage} />
               <Route path="/schedules" component={SchedulesPage} />
+              <Route path="/webhooks" component={WebhooksPage} />
               <Route path="/submit" component={SubmitPage} />
               <Route path="/sweeps/:name/:number">
                 {({ name, number }) => <RunPage key={`${name}/${number}`} sweep={name} number={Number(number)} />}
@@ -117,6 +119,7 @@ function TopBar() {
   const [isHome] = useRoute('/');
   const [isPools] = useRoute('/pools');
   const [isSchedules] = useRoute('/schedules');
+  const [isWebhooks] = useRoute('/webhooks');
   const next = useTheme() === 'dark' ? 'light' : 'dark';
   return (
     <header className="topbar">
@@ -133,6 +136,9 @@ function TopBar() {
         </Link>
         <Link href="/schedules" aria-current={isSchedules ? 'page' : undefined}>
           Schedules
+        </Link>
+        <Link href="/webhooks" aria-current={isWebhooks ? 'page' : undefined}>
+          Webhooks
         </Link>
         <Link href="/submit" aria-current={isSubmit ? 'page' : undefined}>
           Submit

@@ -23,6 +23,9 @@ export type PoolView = Schemas['PoolView'];
 export type ProjectView = Schemas['ProjectView'];
 export type ScheduleView = Schemas['ScheduleView'];
 export type FiringView = Schemas['FiringView'];
+export type WebhookView = Schemas['WebhookView'];
+export type DeliveryView = Schemas['DeliveryView'];
+export type DeliveryPage = Schemas['DeliveryPage'];
 export type PlanView = Schemas['PlanView'];
 export type ApplyRequest = Schemas['ApplyRequest'];
 export type ApplyAnswer = Schemas['ApplyAnswer'];
@@ -80,11 +83,13 @@ const post = <T>(path: string, body?: unknown) => ask('POST', path, body) as Pro
 const put = (path: string) => ask('PUT', path) as Promise<null>;
 const remove = <T>(path: string) => ask('DELETE', path) as Promise<T>;
 const schedulePath = (name: string) => `/schedules/${encodeURIComponent(name)}`;
+const webhookPath = (name: string) => `/webhooks/${encodeURIComponent(name)}`;
 const sweepPath = (name: string) => `/sweeps/${encodeURIComponent(name)}`;
 
 export type SweepWish = 'pause' | 'resume' | 'cancel';
 export type RunWish = 'cancel' | 'retry';
 export type ScheduleWish = 'pause' | 'resume' | 'run';
+export type WebhookWish = 'enable' | 'disable' | 'test';
 
 /** Whoever has logged in signs with their own name; the controller sees to that. */
 const AUTHOR = 'somebody in the browser';
@@ -135,6 +140,12 @@ export const api = {
   schedules: () => get<ScheduleView[]>('/schedules'),
   wishSchedule: (name: string, wish: ScheduleWish) => post<unknown>(`${schedulePath(name)}/${wish}`),
   removeSchedule: (name: string) => remove<null>(schedulePath(name)),
+  webhooks: () => get<WebhookView[]>('/webhooks'),
+  wishWebhook: (name: string, wish: WebhookWish) => post<unknown>(`${webhookPath(name)}/${wish}`),
+  removeWebhook: (name: string) => remove<null>(webhookPath(name)),
+  deliveries: (name: string, limit: number) =>
+    get<DeliveryPage>(`${webhookPath(name)}/deliveries?limit=${limit}`),
+  repeatDelivery: (id: number) => post<unknown>(`/deliveries/${id}/repeat`),
   series: async (wish: SeriesWish) => {
     const answer = await post<Schemas['SeriesAnswer']>('/series/query', wish);
     return answer.series.map(numbers);

@@ -24,6 +24,8 @@ export const keys = {
   pools: ['pools'] as const,
   projects: ['projects'] as const,
   schedules: ['schedules'] as const,
+  webhooks: ['webhooks'] as const,
+  deliveries: (webhook: string) => ['webhooks', webhook] as const,
   sweep: (name: string) => ['sweep', name] as const,
   equal: (sweep: string, at: At, seen: string) => ['equal', sweep, at, seen] as const,
   run: (id: string) => ['run', id] as const,
@@ -47,6 +49,15 @@ export function useWhyNoChange(): string | undefined {
   return data && roleHere(data) === 'viewer' ? 'You are a viewer: this takes an editor.' : undefined;
 }
 
+/** Set: whoever asks may not change what is the project's, and this is the reason. */
+export function useWhyNoAdmin(): string | undefined {
+  const { data } = useSession();
+  const role = data && roleHere(data);
+  return role === undefined || role === 'admin' ? undefined : `You are ${article(role)}: this takes an admin.`;
+}
+
+const article = (role: string) => (role === 'editor' ? `an ${role}` : `a ${role}`);
+
 /** No stream tells of new sweeps: looked at again, the list is asked for again. */
 const LIST = { staleTime: 0, refetchOnWindowFocus: true } as const;
 
@@ -57,6 +68,30 @@ export const usePools = () => useQuery({ queryKey: keys.pools, queryFn: api.pool
 export const useProjects = () => useQuery({ queryKey: keys.projects, queryFn: api.projects, ...LIST });
 
 export const useSchedules = () => useQuery({ queryKey: keys.schedules, queryFn: api.schedules, ...LIST });
+
+export const useWebhooks = () => useQuery({ queryKey: keys.webhooks, queryFn: api.webhooks, ...LIST });
+
+/** Between two looks at a delivery that is due, at least. */
+const LOOK_MS = 1000;
+
+/** The last ones. Nothing tells of their ends: once one is due, it is asked again, and how many wait with it. */
+export function useDeliveries(webhook: string, limit: number, isEnabled: boolean) {
+  const client = useQueryClient();
+  return useQuery({
+    queryKey: [...keys.deliveries(webhook), limit],
+    queryFn: async () => {
+      const page = await api.deliveries(webhook, limit);
+      void client.invalidateQueries({ queryKey: keys.webhooks, exact: true });
+      return page;
+    },
+    placeholderData: (old) => old,
+    refetchInterval: ({ state: { data } }) => {
+      const next = (data?.rows ?? []).flatMap((delivery) => delivery.next_at ?? []);
+      return isEnabled && 0 < next.length && Math.max(Math.min(...next.map(Date.parse)) - Date.now(), LOOK_MS);
+    },
+    ...LIST,
+  });
+}
 
 export const sweepQuery = (name: string) =>
   queryOptions({ queryKey: keys.sweep(name), queryFn: () => api.sweep(name) });

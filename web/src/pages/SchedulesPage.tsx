@@ -36,7 +36,7 @@ export function SchedulesPage() {
       </div>
       <p className="muted">Files that are applied again and again, each time as a sweep of its own.</p>
       {error && <p className="warning">What follows is old: {error.message}</p>}
-      <ul className="schedule-list">
+      <ul className="panels">
         {schedules.map((schedule) => (
           <Schedule key={schedule.name} schedule={schedule} />
         ))}
