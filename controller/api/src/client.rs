@@ -44,6 +44,13 @@ pub enum Error {
         #[source]
         source: reqwest::Error,
     },
+    /// It has taken what was asked for, and may have done it.
+    #[error(
+        "{url} has taken the request and not answered for {} s: it may be frozen, or its database away. \
+         Whether it did what was asked shows once it answers again",
+        TIMEOUT.as_secs()
+    )]
+    Silent { url: String },
     /// The controller understood and says no.
     #[error("{}", problem.error)]
     Refused { status: u16, problem: Box<Problem> },
@@ -73,7 +80,7 @@ impl Error {
     #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Broken { .. } => true,
+            Self::Unreachable { .. } | Self::Silent { .. } | Self::Broken { .. } => true,
             Self::Refused { status, .. } | Self::Strange { status, .. } => {
                 *status >= 500 || *status == 429 || *status == 408
             }
@@ -157,5 +164,37 @@ fn bearer(token: &str) -> Result<HeaderValue, Error> {
 }
 
 fn unreachable(url: &str, source: reqwest::Error) -> Error {
-    Error::Unreachable { url: url.to_owned(), source }
+    let url = url.to_owned();
+    if source.is_timeout() && !source.is_connect() {
+        return Error::Silent { url };
+    }
+    Error::Unreachable { url, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// What comes of a request that nobody answers in time.
+    fn failed(url: &str) -> Error {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let connection = Connection::new(url, None).expect("it is a URL");
+        let request = connection.http.get(url).timeout(Duration::from_millis(20));
+        runtime
+            .expect("one thread")
+            .block_on(connection.begin(request))
+            .expect_err("nobody answers")
+    }
+
+    #[test]
+    fn who_takes_a_request_and_is_silent_is_told_apart_from_who_is_not_there() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+        // the system takes connections for it; it answers none
+        assert!(matches!(failed(&url), Error::Silent { .. }));
+        drop(listener);
+        assert!(matches!(failed(&url), Error::Unreachable { .. }));
+    }
 }

@@ -42,6 +42,9 @@ pub(crate) fn report(error: &anyhow::Error, url: &str) -> ExitCode {
             ),
             ExitCode::from(UNREACHABLE),
         ),
+        Some(silent @ client::Error::Silent { .. }) => {
+            (format!("error: {silent}"), ExitCode::from(UNREACHABLE))
+        }
         Some(client::Error::Refused { problem, .. }) if !problem.errors.is_empty() => {
             let file = error.downcast_ref::<InFile>().map(ToString::to_string);
             let file = file.as_deref().unwrap_or("the file");
