@@ -1,11 +1,12 @@
 //! The command line and the environment, read once.
 
 use std::ffi::OsString;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use assay_api::RunId;
 use assay_api::kill_point::{self, Trap};
 use assay_api::worker::env;
+use assay_api::{RunId, quantity};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::data::Data;
@@ -84,22 +85,36 @@ pub struct Plan {
     /// A preset, such as llama-8b, or a folder with a config.json.
     #[arg(long, value_name = "PRESET|FOLDER")]
     pub model: String,
-    /// Tokens of a sequence.
-    #[arg(long, value_name = "TOKENS")]
-    pub context: usize,
+    /// Tokens of a sequence, as a sweep file has them: 4096, 4k.
+    #[arg(long, value_name = "TOKENS", value_parser = tokens)]
+    pub context: u64,
     /// What there is: 24GB, 80GiB.
-    #[arg(long, value_name = "BYTES")]
-    pub memory: Option<String>,
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub memory: Option<u64>,
     /// Sequences of a micro-batch.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub rows: usize,
+    #[arg(long, value_name = "N", default_value_t = NonZeroU32::MIN)]
+    pub rows: NonZeroU32,
     /// How numbers are kept: f32 as the CPU's engine does, or bf16 as on GPUs: with exact f32 masters if
     /// these fit, else without, and updates are rounded stochastically.
     #[arg(long, value_enum, default_value_t)]
     pub precision: Precision,
     /// Threads, which need some scratch each.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub threads: usize,
+    #[arg(long, value_name = "N", default_value_t = NonZeroU32::MIN)]
+    pub threads: NonZeroU32,
+}
+
+fn tokens(text: &str) -> Result<u64, String> {
+    quantity::tokens(text)
+        .ok_or_else(|| "expected a number of tokens such as 4096 or 4k".to_owned())
+}
+
+/// `24GB` or `80GiB`, as people say it; a sweep file's way, `80Gi`, as well.
+fn bytes(text: &str) -> Result<u64, String> {
+    let plain = text.strip_suffix('B').unwrap_or(text);
+    let bytes = quantity::Bytes::parse(plain);
+    bytes
+        .map(|bytes| bytes.0)
+        .map_err(|_| "expected an amount of memory such as 24GB or 80GiB".to_owned())
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::Context;
-use assay_api::quantity;
 use assay_cuda::Cuda;
 use assay_trainer::cpu::Cpu;
 use assay_trainer::hugging_face;
@@ -18,17 +17,14 @@ use crate::config::{self, Precision};
 /// There is no such model, or not enough memory for it.
 pub fn run(options: &config::Plan) -> anyhow::Result<()> {
     let config = find(&options.model)?;
-    let limit = match &options.memory {
-        Some(text) => Some(usize::try_from(read_bytes(text)?)?),
-        None => None,
-    };
-    anyhow::ensure!(0 < options.rows && 0 < options.context, "--rows and --context begin at 1");
+    let limit = options.memory.map(usize::try_from).transpose()?;
+    let context = usize::try_from(options.context)?;
+    let (asked, threads) = (options.rows.get() as usize, options.threads.get() as usize);
     let all_formats: &[Formats] = match options.precision {
         Precision::F32 => &[Formats::SINGLE],
         Precision::Bf16 => &[Formats::BF16, Formats::BF16_BY_CHANCE],
     };
     let make = |rows, formats, keep| {
-        let (context, threads) = (options.context, options.threads.max(1));
         let shape = Shape { rows, context, longest: context, threads };
         let needs = match options.precision {
             Precision::F32 => Cpu::needs(&config, &shape),
@@ -44,11 +40,11 @@ pub fn run(options: &config::Plan) -> anyhow::Result<()> {
         "{}: {:.3} B parameters; {} x {} tokens a micro-batch\n",
         options.model,
         billions(config.parameter_count()),
-        options.rows,
-        options.context
+        asked,
+        context
     ));
     let fits = |plan: &Plan| limit.is_none_or(|limit| plan.bytes <= limit);
-    let plans = choices.iter().map(|(formats, keep)| make(options.rows, *formats, *keep));
+    let plans = choices.iter().map(|(formats, keep)| make(asked, *formats, *keep));
     let plans: Vec<Plan> = plans.collect();
     let plan = plans.iter().find(|plan| fits(plan)).unwrap_or(&plans[plans.len() - 1]);
     let width = plan.lines.iter().map(|line| line.what.len()).max().unwrap_or(0);
@@ -63,7 +59,8 @@ pub fn run(options: &config::Plan) -> anyhow::Result<()> {
         say(&format!("\nwith parameters in {}:", formats.words()));
         for keep in Keep::TRAINING {
             let rows = most(|rows| make(rows, *formats, keep).bytes <= limit);
-            say(&format!("{rows:>4} sequences fit if it keeps {}", keep.words()));
+            let fit = if rows == 1 { "sequence fits" } else { "sequences fit" };
+            say(&format!("{rows:>4} {fit} if it keeps {}", keep.words()));
         }
     }
     anyhow::ensure!(
@@ -108,13 +105,6 @@ fn find(name: &str) -> anyhow::Result<Config> {
     })?;
     let json = serde_json::from_str(&text).with_context(|| format!("{}", path.display()))?;
     hugging_face::parse(&json).map_err(|problem| anyhow::anyhow!("{}: {problem}", path.display()))
-}
-
-/// `24GB` or `80GiB`, as people say it; a sweep file's way, `80Gi`, as well.
-fn read_bytes(text: &str) -> anyhow::Result<u64> {
-    let plain = text.strip_suffix('B').unwrap_or(text);
-    let bytes = quantity::Bytes::parse(plain);
-    bytes.map(|bytes| bytes.0).map_err(|error| anyhow::anyhow!("--memory: {error}"))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "three digits are printed")]

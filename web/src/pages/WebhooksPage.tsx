@@ -75,7 +75,7 @@ function Webhook({ webhook }: { webhook: WebhookView }) {
           <WishButton
             text="Remove"
             whyNot={whyNot}
-            confirm={`Remove the webhook ${name}? ${plural(waiting, 'message')} that it has not got ${waiting === 1 ? 'goes' : 'go'} with it.`}
+            confirm={`Remove the webhook ${name}?${waiting === 0 ? '' : ` It has not got ${plural(waiting, 'message')}, and never will.`}`}
             send={wish(() => api.removeWebhook(name))}
           />
         </div>
