@@ -92,8 +92,9 @@ async fn a_sweep_that_was_paused_in_the_middle_gives_the_same_points() {
         view.runs.iter().all(|run| matches!(run.state, RunState::Queued | RunState::Done))
     };
     let paused = machine.until("small", is_at_rest).await;
-    let stopped = paused.runs.iter().find(|run| run.state == RunState::Queued && 0 < run.step);
-    let stopped = stopped.expect("one was stopped on its way").number;
+    // of those that were on their way, the one that was seen in the middle
+    let queued = paused.runs.iter().filter(|run| run.state == RunState::Queued);
+    let stopped = queued.max_by_key(|run| run.step).expect("one was stopped on its way").number;
 
     machine.apply(&SWEEP.replace("sweep: small", "sweep: calm")).await;
     let calm = machine.until_ended("calm").await;
