@@ -6,7 +6,8 @@
 //! where points are kept and read; `news`, which tells open streams what was committed; `remark` (what people say of runs), which the loop need not know;
 //! `deletion` of sweeps with their files, `retention` (what is kept for how long), `extension` of runs; `calendar`, which applies
 //! files at their times; `http` and `store`, which only translate;
-//! `project` (teams beside each other); `webhook`, which tells other programs what happened; `pool`, where attempts run; `postgres`, the private server; `access`, who may ask for what.
+//! `project` (teams beside each other); `webhook`, which tells other programs what happened; `pool`, where attempts run; `postgres`, the private server; `predecessor`: what a
+//! controller that was killed holds a moment longer; `access`, who may ask for what.
 //!
 //! **Invariant:** `http` never calls a pool; `store` never decides; `pool` never writes SQL.
 #![forbid(unsafe_code)]
@@ -25,6 +26,7 @@ pub mod metrics;
 pub mod news;
 pub mod pool;
 pub mod postgres;
+mod predecessor;
 pub mod project;
 pub mod remark;
 pub mod retention;

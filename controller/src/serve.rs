@@ -1,5 +1,6 @@
 //! `assay-controller serve`: build the app, run the server and the loop, drain.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::pool::kubernetes::KubernetesPool;
 use crate::pool::local::LocalPool;
 use crate::pool::{Pool, Pools, file as pools_file};
 use crate::postgres::Postgres;
+use crate::predecessor;
 use crate::schedule;
 use crate::secret::InstallationKey;
 use crate::store::{self, Store};
@@ -57,7 +59,7 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
     let key = InstallationKey::read_or_make(&data.join("installation.key"))?;
 
     // listening first: a second controller on the same port fails before it touches anything
-    let listener = TcpListener::bind(listen).await.with_context(|| {
+    let listener = listen_on(listen).await.with_context(|| {
         format!("cannot listen on {listen}: is another controller running? `--listen` takes another address")
     })?;
     let url = format!("http://{}", listener.local_addr()?);
@@ -142,7 +144,12 @@ async fn for_workers(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let what = || {
         format!("cannot listen on {address} for workers: `--listen-workers` takes another address")
     };
-    TcpListener::bind(address).await.with_context(what)
+    listen_on(address).await.with_context(what)
+}
+
+async fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    let is_held = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
+    predecessor::inherit(async || TcpListener::bind(address).await, is_held).await
 }
 
 /// The local pool, and those of the pools file.

@@ -15,6 +15,7 @@ use sqlx::{Connection, PgConnection};
 use super::owner::Owner;
 use super::programs::Programs;
 use super::{Error, file};
+use crate::predecessor;
 
 /// Longest path of a unix socket: 108 bytes with the closing NUL on Linux, 104 on other systems.
 const SOCKET_PATH_BYTES_MAX: usize = 103;
@@ -50,7 +51,7 @@ impl Cluster {
     pub(super) async fn open(folder: &Path) -> Result<Self, Error> {
         fs::create_dir_all(folder).map_err(file("make", folder))?;
         let folder = &fs::canonicalize(folder).map_err(file("find", folder))?;
-        let lock = lock(folder)?;
+        let lock = lock(folder).await?;
         let link = folder.join("data");
         let owner = Owner::of(&link)?;
         if owner != Owner::Myself {
@@ -123,10 +124,11 @@ fn last_lines(text: &str) -> String {
     lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n")
 }
 
-fn lock(folder: &Path) -> Result<File, Error> {
+async fn lock(folder: &Path) -> Result<File, Error> {
     let path = folder.join("lock");
     let lock = File::create(&path).map_err(file("make", &path))?;
-    match lock.try_lock() {
+    let is_held = |error: &TryLockError| matches!(error, TryLockError::WouldBlock);
+    match predecessor::inherit(async || lock.try_lock(), is_held).await {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(Error::Busy(folder.to_owned())),
         Err(TryLockError::Error(error)) => Err(file("lock", &path)(error)),
