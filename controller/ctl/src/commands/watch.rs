@@ -23,6 +23,8 @@ const LINES_AROUND: usize = 8;
 
 const BAR_WIDTH: usize = 40;
 
+const BEHIND: &str = "behind others";
+
 pub(crate) async fn watch(session: &Session, name: &str) -> anyhow::Result<ExitCode> {
     let client = &session.client;
     let mut watcher = Watcher::new();
@@ -103,7 +105,7 @@ fn has_ended(view: &SweepView) -> bool {
 #[derive(Debug)]
 struct Watcher {
     screen: Option<Screen>,
-    /// What was printed last of each run, where lines are printed.
+    /// What was news last of each run, where lines are printed.
     printed: BTreeMap<u32, String>,
     is_lost: bool,
 }
@@ -120,11 +122,11 @@ impl Watcher {
             return Ok(screen.draw(&picture(view, height.saturating_sub(LINES_AROUND).max(1)))?);
         }
         for run in &view.runs {
-            let line = line(run);
-            if self.printed.get(&run.number) != Some(&line) {
-                let at = Utc::now().format("%H:%M:%S");
+            let news = news(run);
+            if self.printed.get(&run.number) != Some(&news) {
+                let (at, line) = (Utc::now().format("%H:%M:%S"), line(run));
                 print::result(&format!("{at} {}/{} {line}", view.summary.name, run.number))?;
-                self.printed.insert(run.number, line);
+                self.printed.insert(run.number, news);
             }
         }
         Ok(())
@@ -150,6 +152,13 @@ fn line(run: &RunRow) -> String {
     let why = words::why(run);
     let colon = if why.is_empty() { "" } else { ": " };
     format!("{}: {standing}{colon}{why}", run.label)
+}
+
+/// A line is printed when this changes. Which run is the next in the queue changes with every one that is placed: who
+/// waits behind it is no news each time.
+fn news(run: &RunRow) -> String {
+    let is_behind = run.waiting.as_ref().is_some_and(|why| why.starts_with("behind "));
+    if run.state == RunState::Queued && is_behind { BEHIND.to_owned() } else { line(run) }
 }
 
 /// The sweep with at most so many runs: those that run, then failures, then what ended last, then
@@ -275,5 +284,15 @@ mod tests {
         assert_eq!(line(&runs[4]), "point 5: leased: attempt 2");
         let later = RunRow { step: 51, phase: Some("saving".to_owned()), ..runs[4].clone() };
         assert_eq!(line(&later), line(&runs[4]));
+    }
+
+    #[test]
+    fn who_is_next_in_the_queue_is_no_news_for_those_behind() {
+        let queued = |why: &str| fixture::run(4, json!({"waiting": why}));
+        let behind = news(&queued("behind grid/2 in the queue"));
+        assert_eq!(news(&queued("behind grid/3 in the queue")), behind);
+        assert_ne!(news(&queued("its sweep is paused")), behind);
+        let next = news(&queued("pool local has 0 of 2 slots free, and it takes 1"));
+        assert_ne!(next, behind);
     }
 }
