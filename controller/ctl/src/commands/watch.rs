@@ -157,7 +157,7 @@ fn line(run: &RunRow) -> String {
 /// A line is printed when this changes. Which run is the next in the queue changes with every one that is placed: who
 /// waits behind it is no news each time.
 fn news(run: &RunRow) -> String {
-    let is_behind = run.waiting.as_ref().is_some_and(|why| why.starts_with("behind "));
+    let is_behind = run.waiting.as_ref().is_some_and(|why| why.contains("behind "));
     if run.state == RunState::Queued && is_behind { BEHIND.to_owned() } else { line(run) }
 }
 
@@ -291,6 +291,7 @@ mod tests {
         let queued = |why: &str| fixture::run(4, json!({"waiting": why}));
         let behind = news(&queued("behind grid/2 in the queue"));
         assert_eq!(news(&queued("behind grid/3 in the queue")), behind);
+        assert_eq!(news(&queued("waits behind earlier runs")), behind);
         assert_ne!(news(&queued("its sweep is paused")), behind);
         let next = news(&queued("pool local has 0 of 2 slots free, and it takes 1"));
         assert_ne!(next, behind);
