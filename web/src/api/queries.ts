@@ -71,10 +71,10 @@ export const useSchedules = () => useQuery({ queryKey: keys.schedules, queryFn: 
 
 export const useWebhooks = () => useQuery({ queryKey: keys.webhooks, queryFn: api.webhooks, ...LIST });
 
-/** Between two looks at a delivery that is due, at least. */
-const LOOK_MS = 1000;
+/** Between two looks at deliveries that wait: at least, where one is due, and at most, since one may be being sent. */
+const LOOK_MS = [1000, 5000] as const;
 
-/** The last ones. Nothing tells of their ends: once one is due, it is asked again, and how many wait with it. */
+/** The last ones. Nothing tells of their ends: while one waits, it is asked again, and how many wait with it. */
 export function useDeliveries(webhook: string, limit: number, isEnabled: boolean) {
   const client = useQueryClient();
   return useQuery({
@@ -87,7 +87,9 @@ export function useDeliveries(webhook: string, limit: number, isEnabled: boolean
     placeholderData: (old) => old,
     refetchInterval: ({ state: { data } }) => {
       const next = (data?.rows ?? []).flatMap((delivery) => delivery.next_at ?? []);
-      return isEnabled && 0 < next.length && Math.max(Math.min(...next.map(Date.parse)) - Date.now(), LOOK_MS);
+      const [least, most] = LOOK_MS;
+      const until = Math.min(...next.map(Date.parse)) - Date.now();
+      return isEnabled && 0 < next.length && Math.min(Math.max(until, least), most);
     },
     ...LIST,
   });

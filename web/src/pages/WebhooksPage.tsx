@@ -167,6 +167,7 @@ function Result({ delivery, isEnabled, now }: Going) {
   const seconds = next == null ? 0 : (Date.parse(next) - now) / 1000;
   const when = !isEnabled ? 'once it is enabled' : 0 < seconds ? `in ${duration(Math.ceil(seconds))}` : 'now';
   if (tries === 0) return <span>sent {when}</span>;
+  if (answer == null) return <span>is being sent</span>;
   // somebody may ask for what was delivered once more
   const hasFailed = status == null || status < 200 || 299 < status;
   return (

@@ -4,13 +4,17 @@ import { createServer, type Server } from 'node:http';
 import { expect, test, type Page } from '@playwright/test';
 import { CONTROLLER, startController, type Started } from './controller';
 
-// one that may send to this machine, and a program that is told: what it answers is said here
+// one that may send to this machine, and a program that is told: what it answers is said here, and from when on it does
 let started: Started;
 let receiver: Server;
 let status = 500;
+let open: () => void;
+const gate = new Promise<void>((done) => {
+  open = done;
+});
 test.beforeAll(async () => {
   started = await startController({ ASSAY_LOGIN: 'true', ASSAY_WEBHOOKS_TO_PRIVATE: 'true' });
-  receiver = createServer((_, answer) => answer.writeHead(status).end());
+  receiver = createServer((_, answer) => void gate.then(() => answer.writeHead(status).end()));
   await new Promise<void>((done) => receiver.listen(0, '127.0.0.1', done));
 });
 test.afterAll(async () => {
@@ -44,6 +48,8 @@ test('what a webhook was told is seen, and how it went, without a reload', async
   await expect(chat).toContainText('Nothing was told to it yet.');
   await chat.getByRole('button', { name: 'Test' }).click();
   const deliveries = chat.getByRole('table', { name: 'Deliveries to chat' });
+  await expect(deliveries).toContainText(/ping.*is being sent/);
+  open();
   await expect(deliveries).toContainText(/ping.*answered with 500, sent again (in|now)/);
   await expect(chat).toContainText('1 message to be sent.');
   status = 204;
